@@ -1,0 +1,117 @@
+"""The data set contract: what a folder under `datasets/` provides, and the neutral sample it yields.
+
+A data set turns the files its owners publish into `SkeletonSample`s and says which of them train and
+which test. It never writes stores (`skelray.platform.data` does) and it changes no number: choosing
+bodies, denoising, centring and padding belong to preprocessing.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from skelray.platform.errors import UsageError
+from skelray.platform.skeleton.spec import SkeletonSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkeletonSample:
+    """One recording as its files hold it; T frames, B bodies summed over the frames, V joints.
+
+    Bodies are stored frame after frame, inside a frame in the order of the frame's list, so that the
+    position in that list is never lost. A frame without a body has `frame_bodies[t] == 0`.
+    """
+
+    id: str
+    frame_bodies: np.ndarray  # (T,) int32: bodies in each frame
+    xyz: np.ndarray  # (B, V, C) float32 in the skeleton's unit
+    body_id: np.ndarray | None = None  # (B,) int64: the tracker's identifier
+    body_header: np.ndarray | None = None  # (B, H) float32: the data set's `header` fields
+    joint_state: np.ndarray | None = None  # (B, V) int8: 0 lost, 1 inferred, 2 tracked
+    color_xy: np.ndarray | None = None  # (B, V, 2) float32: pixels of the colour image
+    label: int | None = None  # 0-based
+    subject: int | None = None
+    camera: int | None = None
+    setup: int | None = None
+    replication: int | None = None
+    fps: float | None = None
+    clip: str | None = None  # path of the RGB clip
+
+    @property
+    def frames(self) -> int:
+        """Number of frames T, empty ones included."""
+        return len(self.frame_bodies)
+
+
+@dataclass(frozen=True)
+class RawItem:
+    """One file (or archive member) that holds one recording."""
+
+    id: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What a raw folder holds: recordings to read, and files left out with the reason."""
+
+    items: Sequence[RawItem]
+    skipped: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A split: a recording trains when its `field` is one of `train`; all others test.
+
+    `holdout` names training subjects set apart for model selection (part `holdout`, inside `train`).
+    """
+
+    name: str
+    field: str  # subject | camera | setup
+    train: frozenset[int]
+    holdout: frozenset[int]
+    aliases: tuple[str, ...] = ()
+
+
+class Dataset(ABC):
+    """A data set plugin; `skelray.platform.registry` finds it by `name`."""
+
+    name: ClassVar[str]
+    skeleton: ClassVar[SkeletonSpec]
+    persons: ClassVar[int]
+    classes: ClassVar[tuple[str, ...]]
+    protocols: ClassVar[tuple[Protocol, ...]]
+    header: ClassVar[tuple[str, ...]] = ()  # names of the columns of `body_header`
+    fps: ClassVar[float | None] = None
+    licence: ClassVar[str] = ""  # one line: where to get it and under which terms
+
+    @classmethod
+    def protocol(cls, name: str) -> Protocol:
+        """The protocol of that name or alias; UsageError names the known ones."""
+        for protocol in cls.protocols:
+            if name.lower() in {protocol.name.lower(), *(a.lower() for a in protocol.aliases)}:
+                return protocol
+        known = ", ".join(p.name for p in cls.protocols)
+        raise UsageError(f"data set {cls.name} has no protocol {name!r}: choose one of {known}")
+
+    @abstractmethod
+    def discover(self, raw: Path) -> Discovery:
+        """Lists the recordings below `raw` in a fixed order; UsageError where there are none."""
+
+    @abstractmethod
+    def read(self, item: RawItem) -> Iterator[SkeletonSample]:
+        """Reads one item; DataError names file and line of the first thing that is wrong."""
+
+    def generate(self, raw: Path, *, size: str, seed: int) -> None:
+        """Writes the raw recordings, for data sets that are made rather than downloaded."""
+        raise UsageError(f"data set {self.name} is not generated: {self.licence}")
+
+    @property
+    def generated(self) -> bool:
+        """True where `generate` makes the recordings."""
+        return type(self).generate is not Dataset.generate
