@@ -1,0 +1,3 @@
+"""CrosSCLR's family: SkeletonCLR, momentum contrast of one skeleton stream."""
+
+METHODS = {"skeletonclr": "skeletonclr:SkeletonCLR"}

@@ -1,0 +1,1 @@
+"""Augmentations of skeleton batches; every random draw is an argument."""

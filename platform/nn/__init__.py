@@ -1,0 +1,1 @@
+"""Networks, heads, queues and momentum updates that methods share."""

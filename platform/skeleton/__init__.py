@@ -1,0 +1,1 @@
+"""Skeletons: their joints and bones, the streams made of them, and their graphs."""

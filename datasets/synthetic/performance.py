@@ -1,0 +1,161 @@
+"""Who performs what and how: subjects with their style, and bodies that move in the room.
+
+The room's axes are right-handed: x and z on the floor, y up, metres; the origin is the floor's point
+at which all cameras look. Every draw comes from a generator seeded by what it describes, so a
+performance is the same whichever recordings are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from skelray.datasets.synthetic.actions import Action, Manner, Motion
+from skelray.datasets.synthetic.body import ROOT, Curves, Proportions, joint_positions, rotation
+from skelray.platform.skeleton.specs import KINECT_V2
+
+FPS = 30
+FRAMES = (40, 110)  # fewest and most of a recording
+# Degrees: how a performance's stance differs from the subject's posture (standard deviation), and how
+# much it then moves by itself (standard deviation over time). Arms that have nothing to do are
+# anywhere, and hardly anybody stands still.
+_RESTLESS: Mapping[tuple[str, str], tuple[float, float]] = {
+    ("base of spine", "flexion"): (2, 0.5),
+    ("base of spine", "twist"): (0, 2.5),
+    ("mid spine", "flexion"): (4.5, 1.5),
+    ("mid spine", "abduction"): (4, 1.5),
+    ("mid spine", "twist"): (7, 3),
+    ("neck", "flexion"): (7, 3),
+    ("neck", "twist"): (13, 5),
+    **{
+        (f"{side} {joint}", angle): spread
+        for side in ("left", "right")
+        for joint, angle, spread in (
+            ("shoulder", "flexion", (13, 4.5)),
+            ("shoulder", "abduction", (7, 3)),
+            ("shoulder", "twist", (16, 4)),
+            ("elbow", "flexion", (23, 7)),
+            ("wrist", "flexion", (13, 5)),
+            ("hip", "abduction", (3, 0.5)),
+            ("hip", "flexion", (4, 1)),
+            ("knee", "flexion", (4, 1)),
+        )
+    },
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A person with a body, a posture and habits."""
+
+    proportions: Proportions
+    posture: Mapping[tuple[str, str], float]  # degrees, as in Curves, at all times
+    tempo: float
+    amplitude: float
+    variant: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Subject:
+        """Somebody."""
+        posture = {
+            ("mid spine", "flexion"): rng.normal(3, 4),
+            ("neck", "flexion"): rng.normal(8, 6),
+        }
+        for side in ("left", "right"):
+            posture[f"{side} shoulder", "abduction"] = abs(rng.normal(9, 4))
+            posture[f"{side} elbow", "flexion"] = abs(rng.normal(16, 8))
+            posture[f"{side} hip", "abduction"] = abs(rng.normal(4, 2))
+        return cls(
+            proportions=Proportions.draw(rng),
+            posture=posture,
+            tempo=float(np.exp(rng.normal(0, 0.2))),
+            amplitude=float(np.exp(rng.normal(0, 0.18))),
+            variant=float(rng.uniform(-0.7, 0.7)),
+        )
+
+
+def smooth_noise(
+    rng: np.random.Generator, frames: int, shape: tuple[int, ...], hertz: tuple[float, float]
+) -> np.ndarray:
+    """(T, *shape): slow random curves of unit variance with frequencies between the two `hertz`."""
+    waves = 4
+    frequency = rng.uniform(*hertz, size=(waves, *shape))
+    phase = rng.uniform(0, 2 * np.pi, size=(waves, *shape))
+    time = np.arange(frames).reshape(-1, *(1,) * (len(shape) + 1)) / FPS
+    return np.sin(2 * np.pi * frequency * time + phase).sum(axis=1) * np.sqrt(2 / waves)
+
+
+def _manner(subject: Subject, action: Action, rng: np.random.Generator) -> Manner:
+    """How this subject carries out the action this time, and how long the recording is."""
+    tempo = subject.tempo * float(np.exp(rng.normal(0, 0.15)))
+    before, after = rng.uniform(0.0, 1.4, size=2)
+    length = action.seconds / tempo
+    frames = int(np.clip(round((before + length + after) * FPS), *FRAMES))
+    return Manner(
+        time=np.arange(frames) / FPS,
+        start=before,
+        end=min(before + length, (frames - 1) / FPS),
+        tempo=tempo,
+        amplitude=subject.amplitude * float(np.exp(rng.normal(0, 0.15))),
+        phase=float(rng.uniform(0, 2 * np.pi)),
+        variant=float(np.clip(subject.variant + rng.normal(0, 0.6), -1, 1)),
+    )
+
+
+def _body(subject: Subject, motion: Motion, manner: Manner, rng: np.random.Generator) -> np.ndarray:
+    """(T, V, 3): the subject at the origin, facing -z."""
+    frames = len(manner.time)
+    spread = np.array(list(_RESTLESS.values()))
+    stance = spread[:, 0] * rng.normal(size=len(spread))
+    fidget = spread[:, 1] * smooth_noise(rng, frames, (len(spread),), (0.1, 0.7))
+    curves = dict(zip(_RESTLESS, (stance + fidget).T, strict=True))
+    for source in (subject.posture, motion(manner)):
+        for key, degrees in source.items():
+            curves[key] = curves.get(key, np.zeros(frames)) + degrees
+    for key in curves:
+        if key[0].endswith(("elbow", "knee")):
+            curves[key] = _within_hinge(curves[key])
+    return joint_positions(subject.proportions, curves, frames)
+
+
+def _within_hinge(degrees: np.ndarray) -> np.ndarray:
+    """Elbows and knees do not bend backward: a soft lower bound at zero."""
+    return 4.0 * np.logaddexp(0, degrees / 4.0)
+
+
+def _meet(first: np.ndarray, second: np.ndarray, contact: str, peak: int) -> np.ndarray:
+    """(2, T, V, 3): the second body turned to the first, so that their joints `contact` touch.
+
+    The pair's middle lies at the origin.
+    """
+    joint = KINECT_V2.joints.index(contact)
+    second = second * (-1, 1, -1)
+    shift = (first[peak, joint] - second[peak, joint]) * (1, 0, 1)
+    pair = np.stack([first, second + shift])
+    return pair - pair[:, peak, ROOT].mean(axis=0) * (1, 0, 1)
+
+
+def perform(
+    action: Action, subjects: tuple[Subject, ...], *, heading: float, rng: np.random.Generator
+) -> np.ndarray:
+    """(P, T, V, 3) metres in the room: the action's persons, the first one facing `heading`.
+
+    `heading` in radians is a direction as seen from the origin, as a camera's azimuth; it and the
+    place are met only roughly, as people do. A pair's first person turns a right angle from it, so
+    that the two are seen side by side from there.
+    """
+    manner = _manner(subjects[0], action, rng)
+    bodies = [_body(subjects[0], action.motions[0], manner, rng)]
+    if action.contact is None:
+        placed = np.stack(bodies)
+    else:
+        partner = replace(manner, variant=-manner.variant)
+        bodies.append(_body(subjects[1], action.motions[1], partner, rng))
+        peak = int((manner.start + manner.end) / 2 * FPS)
+        placed = _meet(bodies[0], bodies[1], action.contact, peak)
+        heading += np.pi / 2
+    turn = rotation(1, -heading + rng.normal(0, np.radians(30)))
+    place = np.array([rng.normal(0, 0.15), 0.0, rng.normal(0, 0.15)])
+    return placed @ turn.T + place

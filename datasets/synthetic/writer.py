@@ -1,0 +1,45 @@
+"""Writes tracked bodies as NTU RGB+D's `.skeleton` text.
+
+The text: number of frames; per frame the number of bodies; per body ten header numbers, the number
+of joints, and per joint x y z, depth-image x y, colour-image x y, orientation w x y z, state. The
+orientations are written as zeros, which is what Kinect gives for joints whose orientation it does
+not know: nothing in this project reads them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skelray.datasets.synthetic.body import JOINTS
+from skelray.datasets.synthetic.camera import COLOR, DEPTH, lean
+
+FIRST_BODY_ID = 72057594037927936  # 2**56: Kinect v2 counts its bodies from here
+
+# clippedEdges, confidence and state of each hand, isRestricted; lean x y; trackingState
+_HEADER = "0 %d %d %d %d 0 %.7g %.7g 2"
+_JOINT = "%.7g %.7g %.7g %.7g %.7g %.7g %.7g 0 0 0 0 %d\n"
+_OPEN, _NOT_TRACKED = 2, 1  # states of a hand
+_HANDS = (7, 11)
+
+
+def _numbers(xyz: np.ndarray, state: np.ndarray) -> np.ndarray:
+    """(T, P, 6 + 8 V): what a frame's text holds, body after body."""
+    tracked = state[..., _HANDS] == 2
+    hands = np.stack([tracked, np.where(tracked, _OPEN, _NOT_TRACKED)], axis=-1)
+    header = np.concatenate([hands.reshape(*state.shape[:2], 4), lean(xyz)], axis=-1)
+    joints = np.concatenate(
+        [xyz, DEPTH.project(xyz), COLOR.project(xyz), state[..., None]], axis=-1
+    )
+    bodies = np.concatenate([header, joints.reshape(*state.shape[:2], 8 * JOINTS)], axis=-1)
+    return bodies.swapaxes(0, 1)
+
+
+def skeleton_text(xyz: np.ndarray, state: np.ndarray, body_ids: tuple[int, ...]) -> str:
+    """The file's text for positions (P, T, V, 3) in a camera's metres and joint states (P, T, V)."""
+    assert xyz.shape == (len(body_ids), xyz.shape[1], JOINTS, 3) and state.shape == xyz.shape[:-1]
+    body = f"%s {_HEADER}\n{JOINTS}\n{_JOINT * JOINTS}"
+    frame = f"{len(body_ids)}\n" + "".join(
+        body.replace("%s", str(body_id), 1) for body_id in body_ids
+    )
+    frames = [frame % tuple(row) for row in _numbers(xyz, state).reshape(xyz.shape[1], -1).tolist()]
+    return f"{len(frames)}\n{''.join(frames)}"

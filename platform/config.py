@@ -1,0 +1,212 @@
+"""The resolved configuration of a run: method defaults < preset < experiment's YAML < key=value.
+
+Everything is validated by pydantic before anything starts; an unknown key names the nearest one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError
+
+from skelray.platform import registry
+from skelray.platform.errors import UsageError
+from skelray.platform.method import MethodConfig
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Section):
+    """Which recordings, which split, where their frames live during training."""
+
+    dataset: str
+    protocol: str
+    size: str = ""  # of generated data sets
+    residency: Literal["auto", "device", "host", "stream"] = "auto"
+
+
+class TrainingConfig(_Section):
+    """How training is spread and guarded; changes no number of the method."""
+
+    workers: int = Field(default=1, ge=1)
+    cpus_per_worker: float = Field(default=1.0, gt=0)
+    gpus_per_worker: float = Field(default=0.0, ge=0)
+    threads: int = Field(default=0, ge=0)  # of torch per worker; 0: torch's own choice
+    accumulate: int = Field(default=1, ge=1)
+    compile: bool = False
+    checkpoint_every: int = Field(default=1, gt=0)  # epochs
+    keep_checkpoints: int = Field(default=2, gt=0)
+    max_failures: int = Field(default=3, ge=0)
+
+
+class EvaluationConfig(_Section):
+    """What is measured on a checkpoint."""
+
+    linear: tuple[str, ...] = ("published",)  # recipes: published, fast
+    knn: tuple[int, ...] = (1, 20)
+    outputs: tuple[str, ...] = ()  # empty: all of the method's
+    baselines: bool = True  # rows for raw coordinates and for the random encoder
+    pictures: bool = True
+    batch: int = Field(default=128, gt=0)
+    workers: int = Field(default=1, ge=1)  # actors that extract features
+
+
+class RunConfig(_Section):
+    """One run, completely: equal configurations on equal data give equal results."""
+
+    name: str  # of the method
+    experiment: str
+    preset: str = ""
+    seed: int = 0
+    data: DataConfig
+    method: SerializeAsAny[MethodConfig]
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    def identity(self, data_version: str) -> str:
+        """The run's id: of what determines its weights (not how it is spread or evaluated)."""
+        decides = self.model_dump(mode="json", include={"name", "seed", "data", "method"})
+        decides["data"].pop("residency")
+        decides["accumulate"] = self.training.accumulate
+        text = json.dumps([decides, data_version], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def flat(self) -> dict[str, Any]:
+        """Dotted key -> value, for tables."""
+        return dict(_flatten(self.model_dump(mode="json")))
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def resolve(method: str, experiment: str, overrides: Sequence[str] = ()) -> RunConfig:
+    """The configuration of the method named `method` on `experiment` with `key=value` overrides.
+
+    UsageError names the unknown method, experiment, preset or key and the nearest valid one.
+    """
+    kind = registry.load_method(method)
+    tree = read_experiment(method, experiment)
+    given = parse_overrides(overrides)
+    preset = str(given.get("preset", tree.get("preset", "")))
+    defaults: dict[str, Any] = {"name": method, "experiment": experiment, "preset": preset}
+    if preset:
+        if preset not in kind.PRESETS:
+            hint = registry.nearest(preset, kind.PRESETS) if kind.PRESETS else "it has none"
+            raise UsageError(f"method {method} has no preset {preset!r}: {hint}")
+        merge(defaults, {"method": kind.PRESETS[preset]})
+    merge(defaults, tree)
+    merge(defaults, given)
+    return build(kind.Config, defaults)
+
+
+def build(method: type[MethodConfig], tree: Mapping[str, Any]) -> RunConfig:
+    """Validates a tree of values; `method` is the method's Config."""
+    values = dict(tree)
+    own = [f"method.{name}" for name in keys_of(method)]
+    try:
+        values["method"] = method(**values.get("method", {}))
+    except ValidationError as error:
+        raise UsageError(explain(error, own, "method.")) from None
+    try:
+        return RunConfig(**values)
+    except ValidationError as error:
+        raise UsageError(explain(error, [*keys_of(RunConfig), *own])) from None
+
+
+def read_experiment(method: str, experiment: str) -> dict[str, Any]:
+    """The tree of an experiment's YAML."""
+    files = registry.experiment_files()
+    known = [name for owner, name in files if owner == method]
+    if experiment not in known:
+        raise UsageError(
+            f"method {method} has no experiment {experiment!r}: {registry.nearest(experiment, known)}"
+        )
+    return read_yaml(files[method, experiment])
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping; UsageError names file and line."""
+    try:
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except (yaml.YAMLError, OSError) as error:
+        raise UsageError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(tree, dict):
+        raise UsageError(f"{path} must hold a mapping of keys to values")
+    return tree
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-4 as a number: PyYAML follows YAML 1.1, which wants 1.0e-4."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: list(resolvers) for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
+def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """["method.lr=0.1", …] as a tree; values are read as YAML."""
+    tree: dict[str, Any] = {}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{override!r} is not of the form key=value")
+        try:
+            value = yaml.load(text, Loader=_Loader)
+        except yaml.YAMLError:
+            raise UsageError(f"the value of {override!r} cannot be read") from None
+        branch: dict[str, Any] = {}
+        leaf = branch
+        *parents, last = key.split(".")
+        for parent in parents:
+            leaf = leaf.setdefault(parent, {})
+        leaf[last] = value
+        merge(tree, branch)
+    return tree
+
+
+def merge(base: dict[str, Any], over: Mapping[str, Any]) -> None:
+    """Lays `over` upon `base`, mapping by mapping, in place."""
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(base.get(key), Mapping):
+            base[key] = dict(base[key])
+            merge(base[key], value)
+        else:
+            base[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def explain(error: ValidationError, known: Sequence[str], prefix: str = "") -> str:
+    """One line of pydantic's first complaint: the dotted key, what is wrong, the nearest key."""
+    first = error.errors()[0]
+    key = prefix + ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {key!r}: {registry.nearest(key, known)}"
+    if first["type"] == "missing":
+        return f"key {key!r} is missing: give it in the experiment's YAML or as {key}=VALUE"
+    return f"{key}={first['input']!r}: {first['msg']}"
+
+
+def keys_of(model: type[BaseModel]) -> Iterator[str]:
+    """All dotted keys of a pydantic model."""
+    for name, info in model.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from (f"{name}.{inner}" for inner in keys_of(info.annotation))
+        yield name

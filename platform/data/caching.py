@@ -1,0 +1,148 @@
+"""Fills caches: one preprocessing over a whole store, in parallel Ray tasks, without growing memory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray.data
+
+from skelray.platform.data import store
+from skelray.platform.data.cache import Cache, cache_path
+from skelray.platform.dataset import Dataset, SkeletonSample
+from skelray.platform.errors import DataError
+from skelray.platform.method.draws import key_of
+from skelray.platform.preprocessing import Preprocessing
+from skelray.platform.progress import progress_bar
+
+_FIELDS = ("label", "subject", "camera", "setup", "replication", "fps", "clip")
+
+
+def build(source: store.Store, dataset: type[Dataset], preprocessing: Preprocessing) -> Cache:
+    """Opens the cache of this store and preprocessing, making it first where it is not there.
+
+    One Ray Data task per shard, then one sequential copy into the flat file: memory does not grow with the
+    data set. Ray must be connected where it has to be made.
+    """
+    target = cache_path(source, preprocessing)
+    if not (target / "index.arrow").exists():
+        partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        parts = _write_parts(source, dataset, preprocessing, partial)
+        _merge(parts, partial)
+        for part in parts:
+            part.unlink()
+        try:
+            partial.rename(target)
+        except OSError:  # another run has finished the same cache meanwhile
+            shutil.rmtree(partial)
+    return Cache.open(target)
+
+
+def _write_parts(
+    source: store.Store, dataset: type[Dataset], preprocessing: Preprocessing, folder: Path
+) -> list[Path]:
+    rows = [{"shard": os.fspath(path), "number": i} for i, path in enumerate(source.shards)]
+
+    def work(row: dict[str, Any]) -> dict[str, Any]:
+        part = folder / f"part-{int(row['number']):05d}.arrow"
+        count = _write_part(Path(row["shard"]), dataset, preprocessing, part)
+        return {"part": os.fspath(part), "rows": count}
+
+    results = ray.data.from_items(rows, override_num_blocks=len(rows)).map(work, num_cpus=0.5)
+    parts = []
+    with progress_bar(f"preprocess {preprocessing.name}", source.manifest["samples"], "recordings") as bar:
+        for result in results.iter_rows():
+            parts.append(Path(result["part"]))
+            bar.update(result["rows"])
+    return sorted(parts)
+
+
+def _write_part(
+    shard: Path, dataset: type[Dataset], preprocessing: Preprocessing, part: Path
+) -> int:
+    rows = [_row(sample, dataset, preprocessing) for sample in store.read_shard(shard, dataset)]
+    with pa.OSFile(os.fspath(part), "wb") as file:
+        table = pa.Table.from_pylist(rows, schema=_part_schema(rows[0]))
+        with pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
+    return len(rows)
+
+
+def _row(
+    sample: SkeletonSample, dataset: type[Dataset], preprocessing: Preprocessing
+) -> dict[str, Any]:
+    done = preprocessing(sample, dataset.skeleton)
+    if not np.isfinite(done.frames).all():
+        raise DataError(f"{sample.id}: preprocessing {preprocessing.name} gave a number not finite")
+    known = {name: getattr(sample, name) for name in _FIELDS}
+    filled = {name: -1 if value is None else value for name, value in known.items()}
+    filled["clip"] = sample.clip or ""
+    return {
+        "id": sample.id,
+        "key": key_of(sample.id),
+        **filled,
+        "frames": len(done.frames),
+        "length": done.length,
+        **{f"scalar/{name}": float(value) for name, value in done.scalars.items()},
+        "shape": list(done.frames.shape[1:]),
+        "values": np.ravel(done.frames),
+        "present": np.ravel(done.present).astype(np.uint8),
+    }
+
+
+def _part_schema(row: dict[str, Any]) -> pa.Schema:
+    kinds: dict[str, pa.DataType] = {
+        "id": pa.string(),
+        "clip": pa.string(),
+        "fps": pa.float32(),
+        "shape": pa.list_(pa.int32()),
+        "values": pa.large_list(pa.float32()),
+        "present": pa.large_list(pa.uint8()),
+    }
+    scalar = {name: pa.float64() for name in row if name.startswith("scalar/")}
+    return pa.schema([(name, (kinds | scalar).get(name, pa.int64())) for name in row])
+
+
+def _merge(parts: list[Path], folder: Path) -> None:
+    """Joins the parts' frames into one flat buffer on disk and their rows into the index."""
+    tables = [pa.ipc.open_file(pa.memory_map(os.fspath(part))).read_all() for part in parts]
+    shape = tuple(tables[0].column("shape")[0].as_py())
+    total = sum(int(np.sum(table.column("frames").to_numpy())) for table in tables)
+    flat = {
+        "frames": (folder / "frames.raw", np.float32, int(np.prod(shape)), "values"),
+        "present": (folder / "present.raw", np.uint8, shape[0], "present"),
+    }
+    columns = {}
+    for name, (scratch, kind, width, source) in flat.items():
+        buffer = np.memmap(scratch, dtype=kind, mode="w+", shape=(total * width,))
+        _fill(buffer, (chunk for table in tables for chunk in table.column(source).chunks))
+        columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(buffer), width)
+    schema = pa.schema(
+        [(name, column.type) for name, column in columns.items()],
+        metadata={"shape": " ".join(map(str, shape))},
+    )
+    with pa.OSFile(os.fspath(folder / "frames.arrow"), "wb") as file:
+        with pa.ipc.new_file(file, schema) as writer:
+            writer.write_batch(pa.record_batch(list(columns.values()), schema=schema))
+    for scratch, *_ in flat.values():
+        scratch.unlink()
+    index = pa.concat_tables([t.drop_columns(["shape", "values", "present"]) for t in tables])
+    with pa.OSFile(os.fspath(folder / "index.arrow"), "wb") as file:
+        with pa.ipc.new_file(file, index.schema) as writer:
+            writer.write_table(index.combine_chunks())
+
+
+def _fill(buffer: np.ndarray, chunks: Iterator[pa.Array]) -> None:
+    start = 0
+    for chunk in chunks:
+        values = chunk.flatten().to_numpy()
+        buffer[start : start + len(values)] = values
+        start += len(values)
+    assert start == len(buffer)

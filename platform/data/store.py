@@ -1,0 +1,150 @@
+"""The store: a data set's recordings as Parquet shards plus `manifest.json`, neutral and complete.
+
+One row per recording. Bodies lie frame after frame in the order of each frame's list, so that nothing of
+the files is lost and nothing of a method's taste is in it. Columns: see SCHEMA.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from skelray.platform.dataset import Dataset, SkeletonSample
+from skelray.platform.errors import DataError
+
+VERSION = 1
+MANIFEST = "manifest.json"
+
+_ARRAYS: dict[str, pa.DataType] = {
+    "frame_bodies": pa.int32(),  # (T,)
+    "xyz": pa.float32(),  # (B, V, C)
+    "body_id": pa.int64(),  # (B,)
+    "body_header": pa.float32(),  # (B, H)
+    "joint_state": pa.int8(),  # (B, V)
+    "color_xy": pa.float32(),  # (B, V, 2)
+}
+_SCALARS: dict[str, pa.DataType] = {
+    "label": pa.int32(),
+    "subject": pa.int32(),
+    "camera": pa.int32(),
+    "setup": pa.int32(),
+    "replication": pa.int32(),
+    "fps": pa.float32(),
+    "clip": pa.string(),
+}
+SCHEMA = pa.schema(
+    [pa.field("id", pa.string(), nullable=False)]
+    + [pa.field(name, kind) for name, kind in _SCALARS.items()]
+    + [pa.field(name, pa.large_list(kind)) for name, kind in _ARRAYS.items()]
+)
+
+
+def check_sample(sample: SkeletonSample, dataset: type[Dataset]) -> None:
+    """DataError unless the sample's arrays fit the data set's skeleton and each other."""
+    skeleton = dataset.skeleton
+    bodies = int(np.sum(sample.frame_bodies))
+    expected = (bodies, skeleton.n_joints, skeleton.dimensions)
+    if sample.xyz.shape != expected:
+        raise DataError(f"{sample.id}: joints have shape {sample.xyz.shape}, expected {expected}")
+    if sample.frames == 0:
+        raise DataError(f"{sample.id}: the recording has no frames")
+    if bodies == 0:
+        raise DataError(f"{sample.id}: no frame holds a body")
+    if not np.isfinite(sample.xyz).all():
+        raise DataError(f"{sample.id}: a joint coordinate is not a finite number")
+    if sample.label is not None and not 0 <= sample.label < len(dataset.classes):
+        raise DataError(
+            f"{sample.id}: label {sample.label} is outside 0..{len(dataset.classes) - 1}"
+        )
+
+
+def write_shard(path: Path, samples: Iterable[SkeletonSample]) -> int:
+    """Writes one Parquet file atomically; returns its number of rows."""
+    columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
+    for sample in samples:
+        columns["id"].append(sample.id)
+        for name in _SCALARS:
+            columns[name].append(getattr(sample, name))
+        for name in _ARRAYS:
+            value = getattr(sample, name)
+            columns[name].append(None if value is None else np.ravel(value))
+    table = pa.table(
+        {f.name: pa.array(columns[f.name], type=f.type) for f in SCHEMA}, schema=SCHEMA
+    )
+    scratch = path.with_name(f".{path.name}")
+    pq.write_table(table, scratch, compression="zstd", use_dictionary=False)
+    scratch.replace(path)
+    return table.num_rows
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Store:
+    """A prepared data set, opened for reading."""
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: Path) -> Store:
+        """Opens a store; DataError says what to do where it is missing or of another version."""
+        try:
+            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise DataError(f"no prepared data set at {path}: run `skelray prepare` first") from None
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path / MANIFEST} is damaged ({error}): prepare it again") from None
+        if manifest.get("version") != VERSION:
+            raise DataError(
+                f"{path} has store version {manifest.get('version')}, this skelray reads {VERSION}: "
+                "prepare it again with --fresh"
+            )
+        return cls(path, manifest)
+
+    @property
+    def version(self) -> str:
+        """Identity of the contents: equal for equal recordings, wherever they were prepared."""
+        return str(self.manifest["data_version"])
+
+    @property
+    def shards(self) -> list[Path]:
+        """The Parquet files in order."""
+        return [self.path / shard["file"] for shard in self.manifest["shards"]]
+
+
+def read_shard(path: Path, dataset: type[Dataset]) -> Iterator[SkeletonSample]:
+    """The samples of one shard in order, arrays in their shapes."""
+    try:
+        table = pq.read_table(path, schema=SCHEMA)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path} cannot be read ({error}): prepare the data set again") from None
+    joints, dimensions = dataset.skeleton.n_joints, dataset.skeleton.dimensions
+    shapes = {
+        "xyz": (-1, joints, dimensions),
+        "body_header": (-1, max(1, len(dataset.header))),
+        "joint_state": (-1, joints),
+        "color_xy": (-1, joints, 2),
+    }
+    columns = {name: table.column(name) for name in SCHEMA.names}
+    for row in range(table.num_rows):
+        values: dict[str, Any] = {"id": columns["id"][row].as_py()}
+        for name in _SCALARS:
+            values[name] = columns[name][row].as_py()
+        for name in _ARRAYS:
+            cell = columns[name][row]
+            if cell.is_valid:
+                values[name] = cell.values.to_numpy().reshape(shapes.get(name, (-1,)))
+        yield SkeletonSample(**values)

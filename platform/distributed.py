@@ -1,0 +1,190 @@
+"""Several processes as one: gathers with and without gradient, synchronised BatchNorm, equal state.
+
+Everything here is the identity in a single process, so that methods need no special case.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.autograd import Function
+
+
+def world_size() -> int:
+    """Number of processes; 1 without a process group."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """This process's number; 0 without a process group."""
+    return dist.get_rank() if world_size() > 1 else 0
+
+
+def barrier() -> None:
+    """Waits until every rank is here."""
+    if world_size() > 1:
+        dist.barrier()
+
+
+def all_gather_rows(rows: Tensor) -> Tensor:
+    """(n, …) of every rank -> (n · world, …) in rank order, without gradient; n equal on all ranks."""
+    if world_size() == 1:
+        return rows
+    pieces = [torch.empty_like(rows) for _ in range(world_size())]
+    dist.all_gather(pieces, rows.contiguous())
+    return torch.cat(pieces)
+
+
+class _GatherWithGradient(Function):
+    """all_gather whose backward sums every rank's gradient for this rank's rows."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        ctx.count = len(rows)
+        return all_gather_rows(rows)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        total = gradient.contiguous()
+        dist.all_reduce(total)
+        start = rank() * ctx.count
+        return total[start : start + ctx.count]
+
+
+def gather_with_gradient(rows: Tensor) -> Tensor:
+    """(n, …) of every rank -> (n · world, …), differentiable.
+
+    DDP averages gradients over ranks: a loss computed in full on every rank from gathered rows thus gives
+    the gradient of the single-process loss.
+    """
+    if world_size() == 1:
+        return rows
+    gathered: Tensor = _GatherWithGradient.apply(rows)
+    return gathered
+
+
+class _AllReduceSum(Function):
+    """A sum over ranks; the gradient of a sum over ranks is the sum of the gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        total = value.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
+
+
+def sum_over_ranks(value: Tensor) -> Tensor:
+    """The differentiable sum over all ranks."""
+    if world_size() == 1:
+        return value
+    total: Tensor = _AllReduceSum.apply(value)
+    return total
+
+
+def mean_over_ranks(value: Tensor) -> Tensor:
+    """The mean over all ranks, without gradient."""
+    if world_size() == 1:
+        return value
+    total = value.detach().clone()
+    dist.all_reduce(total)
+    return total / world_size()
+
+
+class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """BatchNorm over the batches of all ranks, on any device, with the keys of torch's BatchNorm.
+
+    `torch.nn.SyncBatchNorm` refuses CPU tensors. Takes (N, C, …) of any number of dimensions.
+    """
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() < 2:
+            raise ValueError(f"expected at least 2 dimensions, got {input.dim()}")
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalises with the statistics of the global batch in training, the running ones otherwise."""
+        if not self.training or world_size() == 1:
+            return super().forward(input)
+        x = input.float()
+        over = [d for d in range(x.dim()) if d != 1]
+        shape = [1, -1] + [1] * (x.dim() - 2)
+        rows = x.new_tensor(float(x.numel() // x.shape[1]))
+        count = sum_over_ranks(rows)
+        mean = sum_over_ranks(x.sum(over)) / count
+        centred = x - mean.view(shape)
+        variance = sum_over_ranks(centred.square().sum(over)) / count
+        self._update(mean, variance, float(count))
+        out = centred * torch.rsqrt(variance + self.eps).view(shape)
+        if self.affine:
+            out = out * self.weight.view(shape) + self.bias.view(shape)
+        return out.to(input.dtype)
+
+    @torch.no_grad()
+    def _update(self, mean: Tensor, variance: Tensor, count: float) -> None:
+        if self.running_mean is None or self.running_var is None:
+            return
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        weight = self.momentum
+        if weight is None:  # cumulative average
+            weight = 1.0 / float(self.num_batches_tracked)
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), weight)
+        unbiased = variance * (count / max(count - 1.0, 1.0))
+        self.running_var.lerp_(unbiased.to(self.running_var.dtype), weight)
+
+
+def synchronise_batch_norm(module: nn.Module) -> nn.Module:
+    """Replaces every BatchNorm below `module` by a synchronised one with the same tensors."""
+    for name, child in list(module.named_children()):
+        if isinstance(child, nn.modules.batchnorm._BatchNorm) and not isinstance(
+            child, SyncBatchNorm
+        ):
+            replacement = SyncBatchNorm(
+                child.num_features, child.eps, child.momentum, child.affine,
+                child.track_running_stats,
+            )
+            replacement._parameters = child._parameters
+            replacement._buffers = child._buffers
+            replacement.train(child.training)
+            setattr(module, name, replacement)
+        else:
+            synchronise_batch_norm(child)
+    return module
+
+
+def broadcast_state(module: nn.Module) -> None:
+    """Gives every rank the parameters and buffers of rank 0."""
+    if world_size() > 1:
+        for tensor in module.state_dict().values():
+            dist.broadcast(tensor, src=0)
+
+
+def state_hash(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names and bytes of all tensors."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def assert_equal_state(module: nn.Module) -> None:
+    """RuntimeError where the ranks' states differ: a bug in a method's queue, teacher or counter."""
+    if world_size() == 1:
+        return
+    hashes: list[Any] = [None] * world_size()
+    dist.all_gather_object(hashes, state_hash(module.state_dict()))
+    if len(set(hashes)) > 1:
+        differing = [i for i, value in enumerate(hashes) if value != hashes[0]]
+        raise RuntimeError(f"the state of ranks {differing} differs from that of rank 0")

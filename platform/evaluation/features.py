@@ -1,0 +1,217 @@
+"""Features of a checkpoint, extracted once by a Ray Data actor pool and cached by sample id.
+
+The pool reads row numbers only; its actors open the caches and the checkpoint themselves. Answers come
+back in any order and are put in place by their row number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray.data
+import torch
+
+from skelray.platform import paths
+from skelray.platform.cluster import connected
+from skelray.platform.data.cache import Cache
+from skelray.platform.data.loading import ResidentData
+from skelray.platform.data.parts import Part
+from skelray.platform.data.source import Source
+from skelray.platform.data.store import file_hash
+from skelray.platform.distributed import state_hash
+from skelray.platform.errors import DataError
+from skelray.platform.evaluation.labelled import Labelled
+from skelray.platform.method import Method, Views
+from skelray.platform.progress import progress_bar
+from skelray.platform.training.build import load_method
+from skelray.platform.training.checkpoint import Checkpoint
+
+RAW = "raw"  # the one output of `raw_features`
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """Features of the n recordings of a part, in the order of the data set's index."""
+
+    id: np.ndarray  # (n,) str
+    values: Mapping[str, np.ndarray]  # output -> (n, D) float32
+    label: np.ndarray  # (n,) int64, -1 where unknown
+    subject: np.ndarray  # (n,) int64, -1 where unknown
+    camera: np.ndarray  # (n,) int64, -1 where unknown
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+    def labelled(self, output: str) -> Labelled:
+        """The recordings whose label is known; DataError where there are none."""
+        known = self.label >= 0
+        if not known.any():
+            raise DataError("no recording of this part has a label: nothing can be evaluated on it")
+        return Labelled(
+            features=torch.from_numpy(self.values[output][known]),
+            label=torch.from_numpy(self.label[known]),
+            subject=torch.from_numpy(self.subject[known]),
+        )
+
+
+def extract(
+    checkpoint: Path,
+    source: Source,
+    part: Part,
+    *,
+    outputs: Sequence[str],
+    batch: int,
+    workers: int,
+    num_cpus: float = 0.5,
+    num_gpus: float = 0.0,
+) -> Features:
+    """Features of a part under the weights of `checkpoint`, without augmentation.
+
+    `workers` actors of `num_cpus` and `num_gpus` each take batches of `batch` recordings; what is cached
+    below SKELRAY_HOME needs no Ray. RuntimeError where the method changes its own state meanwhile.
+    """
+    method = load_method(checkpoint, source.spec)
+    cache = _first_cache(source, method, outputs[0])
+    rows = source.rows(cache.index, part)
+    ids = cache.index["id"][rows]
+    files = {name: _cache_file(checkpoint, source, method, rows, name) for name in outputs}
+    if missing := [name for name in outputs if not files[name].exists()]:
+        actor = {"checkpoint": checkpoint, "source": source, "outputs": missing}
+        pool = {"concurrency": workers, "num_cpus": num_cpus, "num_gpus": num_gpus}
+        found = _run_pool(f"features of {part}", rows, batch, actor, pool)
+        for name, values in found.items():
+            _write(files[name], ids, values)
+    return _described(cache, rows, {name: _read(files[name], ids) for name in outputs})
+
+
+def raw_features(source: Source, method: Method, part: Part) -> Features:
+    """What the encoder of the method's first output sees, flattened to (n, C·T·V·M); no Ray."""
+    output = next(iter(method.outputs))
+    cache = _first_cache(source, method, output)
+    pieces = []
+    for views in part_views(source, method, output, part, batch=256):
+        flat = [view.flatten(1) for view in views.values() if view.is_floating_point()]
+        pieces.append(torch.cat(flat, dim=1).numpy())
+    return _described(cache, source.rows(cache.index, part), {RAW: np.concatenate(pieces)})
+
+
+@torch.no_grad()
+def part_views(
+    source: Source, method: Method, output: str, part: Part, *, batch: int
+) -> Iterator[Views]:
+    """The views of one output over a part on the CPU, in batches of at most `batch`, nearly equal."""
+    caches = source.caches(method.inputs(output))
+    data = ResidentData(caches, torch.device("cpu"), "host")
+    rows = source.rows(next(iter(caches.values())).index, part)
+    for chunk in _chunks(rows, batch):
+        yield method.eval_views(data.batch(chunk, labels=False), output)
+
+
+def _chunks(rows: np.ndarray, batch: int) -> list[np.ndarray]:
+    return np.array_split(rows, -(-len(rows) // batch))
+
+
+def _first_cache(source: Source, method: Method, output: str) -> Cache:
+    return next(iter(source.caches(method.inputs(output)).values()))
+
+
+def _described(cache: Cache, rows: np.ndarray, values: Mapping[str, np.ndarray]) -> Features:
+    known = {name: cache.index[name][rows] for name in ("id", "label", "subject", "camera")}
+    return Features(values=values, **known)
+
+
+class _Extractor:
+    """One actor of the pool: the method in eval mode on this actor's device, the caches mapped."""
+
+    def __init__(self, checkpoint: Path, source: Source, outputs: Sequence[str]) -> None:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.method = load_method(checkpoint, source.spec).to(device).eval().requires_grad_(False)
+        self.data = {
+            # every frame is read once: a copy of all of them on the device would not pay
+            name: ResidentData(source.caches(self.method.inputs(name)), device, "host")
+            for name in outputs
+        }
+        self.frozen = state_hash(self.method.state_dict())
+
+    @torch.no_grad()
+    def __call__(self, table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        answer = {"row": table["row"]}
+        for name, data in self.data.items():
+            views = self.method.eval_views(data.batch(table["row"], labels=False), name)
+            answer[name] = self.method.features(views, [name])[name].float().cpu().numpy()
+        if state_hash(self.method.state_dict()) != self.frozen:
+            raise RuntimeError(
+                f"{type(self.method).__name__} changed its parameters or buffers while its features "
+                "were extracted: it is not frozen"
+            )
+        return answer
+
+
+def _run_pool(
+    what: str, rows: np.ndarray, batch: int, actor: Mapping[str, Any], pool: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """Features (n, D) by output, in the order of `rows`, which ascend."""
+    found: dict[str, np.ndarray] = {}
+    filled = np.zeros(len(rows), dtype=bool)
+    tables = [pa.table({"row": chunk}) for chunk in _chunks(rows, batch)]  # one block per batch
+    with connected(), progress_bar(what, len(rows), "recordings") as bar:
+        stream = ray.data.from_arrow(tables).map_batches(
+            _Extractor, fn_constructor_kwargs=dict(actor), batch_size=None, **pool
+        )
+        for answer in stream.iter_batches(batch_size=None):
+            places = np.searchsorted(rows, answer.pop("row"))
+            for name, values in answer.items():
+                empty = np.empty((len(rows), values.shape[1]), np.float32)
+                found.setdefault(name, empty)[places] = values
+            filled[places] = True
+            bar.update(len(places))
+    assert filled.all()
+    return found
+
+
+def _cache_file(
+    checkpoint: Path, source: Source, method: Method, rows: np.ndarray, output: str
+) -> Path:
+    """Named by everything the features depend on."""
+    config = Checkpoint.open(checkpoint).about["config"]
+    inputs = method.inputs(output)
+    decides = [
+        file_hash(checkpoint / "state.pt"),
+        [config["name"], config["method"]],  # equal weights may read another stream
+        {name: preprocessing.key() for name, preprocessing in inputs.skeletons.items()},
+        source.store.version,
+        hashlib.sha256(rows.tobytes()).hexdigest(),
+        output,
+    ]
+    text = json.dumps(decides, sort_keys=True)
+    return paths.caches() / "features" / f"{hashlib.sha256(text.encode()).hexdigest()}.parquet"
+
+
+def _write(path: Path, ids: np.ndarray, values: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    flat = pa.array(values.reshape(-1))
+    table = pa.table({"id": ids, "features": pa.FixedSizeListArray.from_arrays(flat, values.shape[1])})
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    pq.write_table(table, scratch)
+    scratch.replace(path)
+
+
+def _read(path: Path, ids: np.ndarray) -> np.ndarray:
+    """The features (n, D) of these recordings; DataError where the file is damaged."""
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"features {path} cannot be read ({error}): delete the file") from None
+    assert np.array_equal(table.column("id").to_numpy(), ids)
+    column = table.column("features").combine_chunks()
+    values: np.ndarray = column.flatten().to_numpy().reshape(len(ids), -1)
+    return values

@@ -1,0 +1,38 @@
+"""Labelled features of one output: what every probe on frozen features reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """n recordings with a known label."""
+
+    features: Tensor  # (n, D) float32
+    label: Tensor  # (n,) int64, 0-based
+    subject: Tensor  # (n,) int64, -1 where unknown
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def where(self, mask: Tensor) -> Labelled:
+        """The recordings for which `mask` (n,) is True."""
+        return Labelled(
+            features=self.features[mask], label=self.label[mask], subject=self.subject[mask]
+        )
+
+
+def top_k(logits: Tensor, label: Tensor, k: int) -> float:
+    """Percent of rows of `logits` (n, classes) whose label (n,) is among the k largest."""
+    best = logits.topk(min(k, logits.shape[1]), dim=1).indices
+    return 100.0 * float((best == label[:, None]).any(dim=1).double().mean())
+
+
+def require_finite(features: Tensor, what: str) -> None:
+    """ValueError where a feature is NaN or infinite: an accuracy of such features means nothing."""
+    if not bool(torch.isfinite(features).all()):
+        raise ValueError(f"{what} hold numbers that are not finite")

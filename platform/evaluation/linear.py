@@ -1,0 +1,105 @@
+"""Linear classification of frozen features: one published recipe, and many learning rates at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from skelray.platform.data.order import epoch_permutation
+from skelray.platform.errors import UsageError
+from skelray.platform.evaluation.labelled import Labelled, top_k
+from skelray.platform.method import EvalRecipe, key_of
+from skelray.platform.optim import set_rate
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearResult:
+    """Accuracies on the test part in percent, after the last epoch unless said."""
+
+    top1: float
+    top5: float
+    top1_best: float  # the largest of the tests during training: selected on the test part
+    predictions: Tensor  # (n_test,) int64
+
+
+def published_linear(
+    train: Labelled, test: Labelled, classes: int, recipe: EvalRecipe, seed: int
+) -> LinearResult:
+    """Trains one classifier as `recipe` says; a part smaller than the recipe's batch is one batch.
+
+    UsageError for recipes that need more than constant features of one output.
+    """
+    _require_constant_features(recipe)
+    if recipe.normalise:
+        train, test = _standardised(train, test)
+    head = _new_head(train.features.shape[1], classes, recipe, seed)
+    optimiser = recipe.optimiser.build([{"params": list(head.parameters())}])
+    loss = nn.CrossEntropyLoss(label_smoothing=recipe.smoothing)
+    tests = []
+    for epoch in range(recipe.epochs):
+        batches = _batches(len(train), recipe, seed, epoch)
+        for step, rows in enumerate(batches):
+            factor = recipe.schedule.factor(epoch, recipe.epochs, step / len(batches))
+            set_rate(optimiser, recipe.optimiser.lr * factor)
+            optimiser.zero_grad(set_to_none=True)
+            loss(head(train.features[rows]), train.label[rows]).backward()
+            optimiser.step()
+        if (epoch + 1) % recipe.test_every == 0 or epoch + 1 == recipe.epochs:
+            with torch.no_grad():
+                logits = head(test.features)
+            tests.append(top_k(logits, test.label, 1))
+    return LinearResult(
+        top1=tests[-1],
+        top5=top_k(logits, test.label, 5),
+        top1_best=max(tests),
+        predictions=logits.argmax(dim=1),
+    )
+
+
+def _require_constant_features(recipe: EvalRecipe) -> None:
+    wrong = {
+        "trainable": recipe.trainable != "head",
+        "augment": recipe.augment,
+        "combine": recipe.combine != "none",
+        "metric": recipe.metric != "top1",
+    }
+    for name, refused in wrong.items():
+        if refused:
+            raise UsageError(
+                f"the linear recipe's {name}={getattr(recipe, name)!r} cannot be followed on cached "
+                "features of one output: choose evaluation.linear=[fast]"
+            )
+
+
+def _standardised(train: Labelled, test: Labelled) -> tuple[Labelled, Labelled]:
+    mean, deviation = moments(train.features)
+    return tuple(
+        Labelled(features=(p.features - mean) / deviation, label=p.label, subject=p.subject)
+        for p in (train, test)
+    )
+
+
+def moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation (D,) of features (n, D); a constant feature's deviation counts as 1."""
+    deviation, mean = torch.std_mean(features, dim=0, correction=0)
+    return mean, torch.where(deviation > 1e-6, deviation, 1.0)
+
+
+def _new_head(dimension: int, classes: int, recipe: EvalRecipe, seed: int) -> nn.Linear:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(key_of(seed, "linear") & (2**63 - 1))
+        head = nn.Linear(dimension, classes)
+        if recipe.head_std is not None:
+            nn.init.normal_(head.weight, std=recipe.head_std)
+            nn.init.zeros_(head.bias)
+    return head
+
+
+def _batches(count: int, recipe: EvalRecipe, seed: int, epoch: int) -> list[Tensor]:
+    order = torch.from_numpy(epoch_permutation(count, seed=key_of(seed, "linear"), epoch=epoch))
+    batches = list(order.split(recipe.batch))
+    if recipe.last == "drop" and len(batches) > 1 and len(batches[-1]) < recipe.batch:
+        batches.pop()
+    return batches

@@ -1,0 +1,23 @@
+"""Weight initialisation."""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def init_normal_(module: nn.Module) -> None:
+    """Draws all weights below `module` anew, from torch's global generator, in module order.
+
+    Conv1d, Conv2d and Linear: weights N(0, 0.02²), biases 0; BatchNorm: weights N(1, 0.02²), biases
+    0. Everything else stays. Source: the pretraining of LinguoLi/CrosSCLR, before its first step.
+    """
+    for part in module.modules():
+        if isinstance(part, (nn.Conv1d, nn.Conv2d, nn.Linear)):
+            nn.init.normal_(part.weight, mean=0.0, std=0.02)
+        elif isinstance(part, _BatchNorm) and part.affine:
+            nn.init.normal_(part.weight, mean=1.0, std=0.02)
+        else:
+            continue
+        if part.bias is not None:
+            nn.init.zeros_(part.bias)

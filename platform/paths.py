@@ -1,0 +1,46 @@
+"""Where everything lives: below SKELRAY_HOME (default ~/skelray), never in the working directory."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def home() -> Path:
+    """SKELRAY_HOME; several nodes need it on shared storage."""
+    return Path(os.environ.get("SKELRAY_HOME", "~/skelray")).expanduser().resolve()
+
+
+def stores() -> Path:
+    """Prepared data sets."""
+    return home() / "stores"
+
+
+def caches() -> Path:
+    """Preprocessed data sets and extracted features; may be deleted at any time."""
+    return home() / "caches"
+
+
+def runs() -> Path:
+    """One folder per run: config, metrics, checkpoints, evaluations."""
+    return home() / "runs"
+
+
+def raw() -> Path:
+    """Raw recordings that skelray generated."""
+    return home() / "raw"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes atomically: readers see the old file or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON atomically."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")

@@ -1,0 +1,75 @@
+"""Weights of published implementations in skelray's methods: strict, read without running their code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from skelray.platform import registry
+from skelray.platform.errors import CheckpointError, UsageError
+from skelray.platform.method import matches
+
+
+def load_published(
+    name: str,
+    files: Sequence[Path],
+    network: Literal["pretrain", "classifier"] = "pretrain",
+    **config: Any,
+) -> nn.Module:
+    """The method named `name`, or a classifier on its encoder, with an original's weights, in eval mode.
+
+    `config` overrides what the tensors' shapes imply. CheckpointError where a key is missing, unknown or
+    of another shape, naming it; keys that the method declares absent from the original stay as initialised.
+    """
+    kind = registry.load_method(name)
+    published = kind.published([read_state(file) for file in files], network)
+    try:
+        settings = kind.Config(**{**published.config, **config})
+    except ValidationError as error:
+        raise UsageError(f"load_published({name!r}): {error.errors()[0]['msg']}") from None
+    module: nn.Module = kind(settings, published.data)
+    if network == "classifier":
+        assert isinstance(module, kind)
+        classes = published.data.classes
+        assert classes is not None, f"{name}.published names no number of classes"
+        output = next(iter(module.outputs))
+        module = module.classifier(classes, output, kind.recipes()["linear"])
+    load_strictly(module, published.state, published.absent, source=str(files[0]))
+    return module.eval()
+
+
+def read_state(file: Path) -> dict[str, Tensor]:
+    """A flat state dict from a torch file, restricted to tensors; `module.` prefixes are removed."""
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"{file} does not exist") from None
+    except Exception as error:  # torch raises many kinds for foreign or damaged files
+        reason = " ".join(str(error).split())[:160]
+        raise CheckpointError(f"{file} is no readable torch checkpoint: {reason}") from None
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise CheckpointError(f"{file} does not hold a flat dictionary of tensors")
+    return {key.removeprefix("module."): value for key, value in state.items()}
+
+
+def load_strictly(
+    module: nn.Module, state: Mapping[str, Tensor], absent: Mapping[str, str], *, source: str
+) -> None:
+    """Loads `state` into `module`; CheckpointError names the first key that does not fit."""
+    own = module.state_dict()
+    if unknown := sorted(set(state) - set(own)):
+        raise CheckpointError(f"{source}: key {unknown[0]!r} is unknown to the method")
+    missing = sorted(key for key in set(own) - set(state) if not matches(key, tuple(absent)))
+    if missing:
+        raise CheckpointError(f"{source}: key {missing[0]!r} is missing ({len(missing)} in all)")
+    for key, value in state.items():
+        if value.shape != own[key].shape:
+            raise CheckpointError(
+                f"{source}: {key!r} has shape {tuple(value.shape)}, expected {tuple(own[key].shape)}"
+            )
+    module.load_state_dict({**own, **state})

@@ -1,0 +1,154 @@
+"""The main job: prepare if needed, pretrain, evaluate, log. What `run`, `evaluate` and `prepare` do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from skelray.platform import cluster, paths, registry
+from skelray.platform.config import DataConfig, RunConfig, merge, parse_overrides
+from skelray.platform.config import build as build_config
+from skelray.platform.data import caching
+from skelray.platform.data.prepare import prepare
+from skelray.platform.data.source import Source, store_path
+from skelray.platform.data.store import MANIFEST, Store
+from skelray.platform.dataset import Dataset
+from skelray.platform.errors import CheckpointError, UsageError
+from skelray.platform.evaluation import evaluate
+from skelray.platform.evaluation.results import Evaluation
+from skelray.platform.tracking import Tracker, Watcher
+from skelray.platform.training.build import build_method, config_of
+from skelray.platform.training.checkpoint import Checkpoint, latest
+from skelray.platform.training.ray_train import train
+
+
+def prepare_dataset(name: str, raw: Path | None, *, size: str = "", fresh: bool = False) -> Store:
+    """Prepares a data set from its raw recordings; generated ones are generated first."""
+    dataset = registry.load_dataset(name)
+    if dataset().generated:
+        raw = raw or paths.raw() / f"{name}-{size}"
+        dataset().generate(raw, size=size, seed=0)
+    if raw is None:
+        raise UsageError(f"data set {name} needs --raw FOLDER: {dataset.licence}")
+    if not raw.is_dir():
+        raise UsageError(f"--raw {raw} is no folder")
+    with cluster.connected():
+        return prepare(dataset, raw, store_path(dataset, size), fresh=fresh)
+
+
+def run(config: RunConfig, *, fresh: bool = False) -> tuple[Path, Evaluation]:
+    """Runs `config` to the end, or what is missing of it; returns the run's folder and its figures.
+
+    An unfinished run of the same configuration, data and seed goes on from its newest checkpoint; a
+    finished one only gets missing evaluations; `fresh` sets the earlier one aside.
+    """
+    with cluster.connected():
+        training = config.training
+        cluster.require_cpus(training.workers * training.cpus_per_worker, "training")
+        source = open_source(config.data)
+        build_caches(config, source)
+        folder = run_folder(config, source)
+        if fresh and folder.exists():
+            folder.rename(folder.with_name(f"{folder.name}.before-{time.strftime('%Y%m%d-%H%M%S')}"))
+        paths.write_text(folder / "config.yaml", yaml.safe_dump(config.model_dump(mode="json")))
+        with Tracker.open(folder, config=config, tags=tags(config, source)) as tracker:
+            checkpoint = _pretrain(config, folder, tracker)
+            return folder, _evaluate(config, source, checkpoint, folder, tracker)
+
+
+def evaluate_run(path: Path, overrides: Sequence[str] = ()) -> tuple[Path, Evaluation]:
+    """Evaluates a run's last checkpoint again, under `evaluation.…=value` overrides.
+
+    `path` is a run's folder or one of its checkpoints. What was measured already is not measured again.
+    """
+    checkpoint = latest(path / "checkpoints") or Checkpoint.open(path)
+    folder = checkpoint.path.parent.parent
+    given = parse_overrides(overrides)
+    if foreign := sorted(set(given) - {"evaluation"}):
+        raise UsageError(f"evaluate takes evaluation.…=value only, not {foreign[0]!r}")
+    tree = config_of(checkpoint).model_dump(mode="json")
+    merge(tree, given)
+    config = build_config(registry.load_method(tree["name"]).Config, tree)
+    source = Source.open(config.data)
+    trained_on = checkpoint.about["data"]["data_version"]
+    if source.store.version != trained_on:
+        raise CheckpointError(
+            f"{checkpoint.path} was trained on data version {trained_on}; {source.store.path} holds "
+            f"{source.store.version}: prepare the same recordings"
+        )
+    with (
+        cluster.connected(),
+        Tracker.open(folder, config=config, tags=tags(config, source)) as tracker,
+    ):
+        build_caches(config, source)
+        return folder, _evaluate(config, source, checkpoint, folder, tracker)
+
+
+def open_source(config: DataConfig) -> Source:
+    """The prepared data of a run; generated data sets are generated and prepared where they are missing."""
+    dataset = registry.load_dataset(config.dataset)
+    dataset.protocol(config.protocol)
+    if not (store_path(dataset, config.size) / MANIFEST).exists():
+        if not dataset().generated:
+            raise UsageError(
+                f"data set {config.dataset} is not prepared: run `python experiments/prepare.py "
+                f"{config.dataset} --raw FOLDER` first"
+            )
+        prepare_dataset(config.dataset, None, size=config.size)
+    return Source.open(config)
+
+
+def build_caches(config: RunConfig, source: Source) -> None:
+    """Makes every preprocessing that training and evaluation read."""
+    method = build_method(config, source.spec)
+    uses = [phase.name for phase in method.phases()] + list(method.outputs)
+    for use in uses:
+        for preprocessing in method.inputs(use).skeletons.values():
+            caching.build(source.store, source.dataset, preprocessing)
+
+
+def run_folder(config: RunConfig, source: Source) -> Path:
+    """Where this run lives, named by what it is and the hash of all that decides its weights."""
+    identity = config.identity(source.store.version)
+    return paths.runs() / f"{config.name}-{config.experiment}-{identity}"
+
+
+def tags(config: RunConfig, source: Source) -> dict[str, str]:
+    """The run's MLflow tags."""
+    method = registry.load_method(config.name)
+    dataset: type[Dataset] = source.dataset
+    return {
+        "method": config.name,
+        "dataset": dataset.name,
+        "protocol": source.protocol.name,
+        "stream": str(getattr(config.method, "stream", "")),
+        "stage": "pretrain",
+        "recipe": config.preset or "published",
+        "seed": str(config.seed),
+        "data_version": source.store.version,
+        "plugin": f"{method.__module__}:{method.__qualname__}",
+    }
+
+
+def _pretrain(config: RunConfig, folder: Path, tracker: Tracker) -> Checkpoint:
+    last = latest(folder / "checkpoints")
+    if last is not None and last.finished:
+        print(f"{folder.name} is trained already: only missing evaluations run (--fresh starts anew)")
+        tracker.sync(last.step)
+        return last
+    if last is not None:
+        print(f"going on with {folder.name} from {last.path.name}")
+    with Watcher(tracker, folder):
+        return train(config, folder, origin=tracker.origin)
+
+
+def _evaluate(
+    config: RunConfig, source: Source, checkpoint: Checkpoint, folder: Path, tracker: Tracker
+) -> Evaluation:
+    result = evaluate(config, source, checkpoint.path, folder)
+    tracker.log_evaluation(checkpoint.step, result.figures, result.pictures)
+    tracker.log_model(build_method(config, source.spec), checkpoint, result.figures)
+    return result

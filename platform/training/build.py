@@ -1,0 +1,41 @@
+"""Methods from configurations and checkpoints: the same seed gives the same initial weights anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from skelray.platform import registry
+from skelray.platform.config import RunConfig, build
+from skelray.platform.errors import CheckpointError
+from skelray.platform.method import DataSpec, Method, key_of
+from skelray.platform.training.checkpoint import Checkpoint
+
+
+def build_method(config: RunConfig, data: DataSpec) -> Method:
+    """The method with its initial weights, a function of the run's seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(key_of(config.seed, "initialisation") & (2**63 - 1))
+        return registry.load_method(config.name)(config.method, data)
+
+
+def config_of(checkpoint: Checkpoint) -> RunConfig:
+    """The resolved configuration that made a checkpoint."""
+    tree = checkpoint.about["config"]
+    return build(registry.load_method(tree["name"]).Config, tree)
+
+
+def load_method(path: Path, data: DataSpec) -> Method:
+    """The method of a checkpoint with its weights, strictly: nothing is evaluated on other weights.
+
+    CheckpointError where a tensor is missing, unknown or of another shape, naming it.
+    """
+    checkpoint = Checkpoint.open(path)
+    method = build_method(config_of(checkpoint), data)
+    try:
+        method.load_state_dict(checkpoint.load()["method"])
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"{path} does not fit its method: {reason}") from None
+    return method

@@ -1,0 +1,106 @@
+"""From a resolved configuration to a training loop on this rank; no Ray."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from skelray.platform import distributed
+from skelray.platform.config import RunConfig
+from skelray.platform.data.loading import ResidentData, ResidentLoader, Sampling
+from skelray.platform.data.parts import rows_of
+from skelray.platform.data.source import Source
+from skelray.platform.method import Method, Phase, key_of
+from skelray.platform.training.build import build_method
+from skelray.platform.training.loop import Loader, Loop, Report
+
+
+def training_loop(
+    config: RunConfig,
+    folder: Path,
+    *,
+    origin: Mapping[str, str],
+    device: torch.device | None = None,
+    report: Report = lambda metrics, step: None,
+) -> Loop:
+    """The loop of `config` on this rank, its checkpoints and metrics in `folder`.
+
+    The data set must be prepared and its caches built. `origin` (commit, MLflow run) goes into every
+    checkpoint. Joins the process group that exists, if any.
+    """
+    if config.training.threads:
+        torch.set_num_threads(config.training.threads)
+    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    source = Source.open(config.data)
+    method = build_method(config, source.spec)
+    return Loop(
+        method=method,
+        folder=folder,
+        seed=config.seed,
+        loader=lambda phase: phase_loader(config, source, method, phase, device),
+        about={**description(config, source, method), **origin},
+        device=device,
+        accumulate=config.training.accumulate,
+        checkpoint_every=config.training.checkpoint_every,
+        keep_checkpoints=config.training.keep_checkpoints,
+        compile=config.training.compile,
+        report=report,
+    )
+
+
+def phase_loader(
+    config: RunConfig, source: Source, method: Method, phase: Phase, device: torch.device
+) -> tuple[Loader, int]:
+    """A phase's batches on this rank, and its optimiser steps per epoch."""
+    caches = source.caches(method.inputs(phase.name))
+    index = next(iter(caches.values())).index
+    sampling = Sampling(
+        rows=rows_of(index, source.protocol, phase.part),
+        seed=key_of(config.seed, phase.name),
+        batch=phase.batch,
+        last=phase.last,
+        rank=distributed.rank(),
+        world=distributed.world_size(),
+        labels=phase.labels,
+        parts=config.training.accumulate,
+    )
+    if config.data.residency == "stream":
+        # Ray Data is imported only by those who stream
+        from skelray.platform.data.streaming import StreamingLoader
+
+        return StreamingLoader(caches, sampling, device), sampling.steps
+    data = ResidentData(caches, device, config.data.residency)
+    return ResidentLoader(data, sampling), sampling.steps
+
+
+def description(config: RunConfig, source: Source, method: Method) -> dict[str, Any]:
+    """What every checkpoint of a run says of where it comes from."""
+    inputs = {
+        phase.name: {
+            field: preprocessing.key()
+            for field, preprocessing in method.inputs(phase.name).skeletons.items()
+        }
+        for phase in method.phases()
+    }
+    return {
+        "name": config.name,
+        "config": config.model_dump(mode="json"),
+        "data": {
+            "dataset": source.dataset.name,
+            "protocol": source.protocol.name,
+            "skeleton": source.dataset.skeleton.name,
+            "persons": source.dataset.persons,
+            "coordinates": source.dataset.skeleton.dimensions,
+            "classes": len(source.dataset.classes),
+            "data_version": source.store.version,
+            "preprocessing": inputs,
+        },
+        "seed": config.seed,
+        "versions": {
+            name: importlib.metadata.version(name) for name in ("torch", "numpy", "pydantic")
+        },
+    }

@@ -1,0 +1,128 @@
+"""One optimiser step of any method: views, forward, backward, clipping, update, carry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from skelray.platform.distributed import all_gather_rows, rank
+from skelray.platform.errors import SkelrayError
+from skelray.platform.method import Batch, Draws, Method, Phase, Progress, Step, key_of
+from skelray.platform.optim import set_rate
+
+_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class NotFiniteError(SkelrayError):
+    """The loss is NaN or infinite; the line names step and samples."""
+
+
+class Stepper:
+    """Runs the optimiser steps of one phase on one rank."""
+
+    def __init__(
+        self, method: Method, phase: Phase, *, seed: int, device: torch.device, ddp: bool
+    ) -> None:
+        self.method = method
+        self.phase = phase
+        self.seed = seed
+        self.device = device
+        self.optimiser = phase.optimiser.build(method.parameter_groups(phase))
+        self.scaler = torch.amp.GradScaler(device.type, enabled=phase.precision == "fp16")
+        self.network: nn.Module = method
+        if ddp:
+            # buffers are equal by construction: broadcasting them would hide a method's bug
+            self.network = DistributedDataParallel(method, broadcast_buffers=False)
+
+    def rate(self, progress: Progress) -> float:
+        """The learning rate of this step."""
+        within = progress.step_in_epoch / progress.steps_per_epoch
+        factor = self.phase.schedule.factor(progress.epoch, progress.epochs, within)
+        return self.phase.optimiser.lr * factor
+
+    def run(self, batches: Sequence[Batch], progress: Progress) -> dict[str, Tensor]:
+        """One optimiser step on the parts of this rank's batch; returns figures to be averaged."""
+        set_rate(self.optimiser, self.rate(progress))
+        # dropout is the one draw that torch makes: its stream depends on nothing but step and rank
+        torch.manual_seed(key_of(self.seed, progress.phase, progress.step, rank()) & (2**63 - 1))
+        self.method.before_step(progress)
+        self.optimiser.zero_grad(set_to_none=True)
+        samples = sum(len(batch) for batch in batches)
+        steps = []
+        for micro, batch in enumerate(batches):
+            last = micro == len(batches) - 1
+            now = replace(progress, micro=micro)
+            steps.append(self._accumulate(batch, now, len(batch) / samples, last=last))
+        norm = self._update()
+        self._after([step for step, _ in steps], progress)
+        return {**_averaged(steps), "train/grad_norm": norm}
+
+    def _accumulate(
+        self, batch: Batch, progress: Progress, share: float, *, last: bool
+    ) -> tuple[Step, float]:
+        draws = Draws(
+            key_of(self.seed, progress.phase), progress.epoch, batch.key, step=progress.step
+        )
+        with torch.no_grad():
+            views = self.method.views(batch, draws, progress)
+        with self._no_sync(last=last):
+            with self._autocast():
+                step: Step = self.network(views, progress)
+            if not torch.isfinite(step.loss):
+                raise NotFiniteError(
+                    f"the loss is {step.loss.item()} in phase {progress.phase}, epoch "
+                    f"{progress.epoch}, step {progress.step}; samples {', '.join(batch.id[:8])}"
+                    f"{' …' if len(batch) > 8 else ''}"
+                )
+            self.scaler.scale(step.loss * share).backward()
+        return step, share
+
+    def _no_sync(self, *, last: bool) -> AbstractContextManager[None]:
+        if isinstance(self.network, DistributedDataParallel) and not last:
+            waiting: AbstractContextManager[None] = self.network.no_sync()
+            return waiting
+        return nullcontext()
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        if self.phase.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=_TYPES[self.phase.precision])
+
+    def _update(self) -> Tensor:
+        """Clips, steps; returns the gradient's norm before clipping."""
+        self.scaler.unscale_(self.optimiser)
+        parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
+        limit = self.phase.clip_norm if self.phase.clip_norm is not None else float("inf")
+        norm = nn.utils.clip_grad_norm_(parameters, limit)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        return norm
+
+    @torch.no_grad()
+    def _after(self, steps: Sequence[Step], progress: Progress) -> None:
+        names = steps[0].carry
+        carry = {
+            name: all_gather_rows(torch.cat([step.carry[name] for step in steps])) for name in names
+        }
+        self.method.after_step(carry, progress)
+
+
+def _averaged(steps: Sequence[tuple[Step, float]]) -> dict[str, Tensor]:
+    """Loss, terms and figures of a step, weighted by the parts' share of its samples."""
+    figures: dict[str, Tensor] = {}
+    for step, share in steps:
+        named = {
+            "train/loss": step.loss,
+            **{f"train/loss_{name}": value for name, value in step.terms.items()},
+            **{f"train/{name}": value for name, value in step.figures.items()},
+        }
+        for name, value in named.items():
+            figures[name] = figures.get(name, torch.zeros((), device=value.device)) + (
+                value.detach().float() * share
+            )
+    return figures
