@@ -50,10 +50,10 @@ def run_command(
         return
     from skelray.platform.evaluation import table
     from skelray.platform.runner import run
-    from skelray.platform.tracking import ui_command
+    from skelray.platform.tracking.store import ui_command
 
     folder, evaluation = run(config, fresh=fresh)
-    table(evaluation)
+    typer.echo(table(evaluation))
     typer.echo(f"run folder: {folder}\nlook at curves, pictures and the model: {ui_command()}")
 
 
@@ -68,7 +68,7 @@ def evaluate_command(
     from skelray.platform.runner import evaluate_run
 
     _, evaluation = evaluate_run(run if run.exists() else paths.runs() / run, overrides or [])
-    table(evaluation)
+    typer.echo(table(evaluation))
 
 
 @app.command("prepare")

@@ -1,8 +1,8 @@
 """The data set contract: what a folder under `datasets/` provides, and the neutral sample it yields.
 
-A data set turns the files its owners publish into `SkeletonSample`s and says which of them train and
-which test. It never writes stores (`skelray.platform.data` does) and it changes no number: choosing
-bodies, denoising, centring and padding belong to preprocessing.
+A data set turns the files its owners publish into `SkeletonSample`s and says which of them train
+and which test. It never writes stores (`skelray.platform.data` does) and it changes no number:
+choosing bodies, denoising, centring and padding belong to preprocessing.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from skelray.platform.skeleton.spec import SkeletonSpec
 class SkeletonSample:
     """One recording as its files hold it; T frames, B bodies summed over the frames, V joints.
 
-    Bodies are stored frame after frame, inside a frame in the order of the frame's list, so that the
-    position in that list is never lost. A frame without a body has `frame_bodies[t] == 0`.
+    Bodies are stored frame after frame, inside a frame in the order of the frame's list, so that
+    the position in that list is never lost. A frame without a body has `frame_bodies[t] == 0`.
     """
 
     id: str
@@ -68,7 +68,8 @@ class Discovery:
 class Protocol:
     """A split: a recording trains when its `field` is one of `train`; all others test.
 
-    `holdout` names training subjects set apart for model selection (part `holdout`, inside `train`).
+    `holdout` names training subjects set apart for model selection (part `holdout`, inside
+    `train`).
     """
 
     name: str

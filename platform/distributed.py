@@ -49,7 +49,7 @@ class _GatherWithGradient(Function):
         return all_gather_rows(rows)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         total = gradient.contiguous()
         dist.all_reduce(total)
         start = rank() * ctx.count
@@ -59,8 +59,8 @@ class _GatherWithGradient(Function):
 def gather_with_gradient(rows: Tensor) -> Tensor:
     """(n, …) of every rank -> (n · world, …), differentiable.
 
-    DDP averages gradients over ranks: a loss computed in full on every rank from gathered rows thus gives
-    the gradient of the single-process loss.
+    DDP averages gradients over ranks: a loss computed in full on every rank from gathered rows thus
+    gives the gradient of the single-process loss.
     """
     if world_size() == 1:
         return rows
@@ -78,7 +78,7 @@ class _AllReduceSum(Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         total = gradient.clone()
         dist.all_reduce(total)
         return total
@@ -150,7 +150,10 @@ def synchronise_batch_norm(module: nn.Module) -> nn.Module:
             child, SyncBatchNorm
         ):
             replacement = SyncBatchNorm(
-                child.num_features, child.eps, child.momentum, child.affine,
+                child.num_features,
+                child.eps,
+                child.momentum,
+                child.affine,
                 child.track_running_stats,
             )
             replacement._parameters = child._parameters

@@ -1,6 +1,7 @@
 """Optimisers and learning-rate schedules as plain descriptions; rates are closed forms of progress.
 
-A closed form needs no scheduler state: a resumed run computes the rate of any step from its number alone.
+A closed form needs no scheduler state: a resumed run computes the rate of any step from its number
+alone.
 """
 
 from __future__ import annotations
@@ -45,8 +46,9 @@ class Optimiser(BaseModel):
 class Schedule(BaseModel):
     """The factor on the learning rate as a function of the epoch, fractional where `per` is step.
 
-    `milestones` are 0-based epochs at whose start the rate is multiplied by `gamma`; a value below 1 is a
-    fraction of the phase's epochs. A cosine falls to `final` times the rate at the end of the phase.
+    `milestones` are 0-based epochs at whose start the rate is multiplied by `gamma`; a value below
+    1 is a fraction of the phase's epochs. A cosine falls to `final` times the rate at the end of
+    the phase.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -23,8 +23,9 @@ def load_published(
 ) -> nn.Module:
     """The method named `name`, or a classifier on its encoder, with an original's weights, in eval mode.
 
-    `config` overrides what the tensors' shapes imply. CheckpointError where a key is missing, unknown or
-    of another shape, naming it; keys that the method declares absent from the original stay as initialised.
+    `config` overrides what the tensors' shapes imply. CheckpointError where a key is missing,
+    unknown or of another shape, naming it; keys that the method declares absent from the original
+    stay as initialised.
     """
     kind = registry.load_method(name)
     published = kind.published([read_state(file) for file in files], network)

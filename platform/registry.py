@@ -22,7 +22,7 @@ from skelray.platform.method import Method
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """"; did you mean …?" or the list of what there is, to end an error's line."""
+    """ "; did you mean …?" or the list of what there is, to end an error's line."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(known)}"
@@ -30,7 +30,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 @cache
 def _plugins(kind: str) -> Mapping[str, str]:
-    """name -> "module:Class" of `methods` or `datasets`."""
+    """Name -> "module:Class" of `methods` or `datasets`."""
     found: dict[str, str] = {}
     for root in skelray.__path__:
         for module in pkgutil.iter_modules([str(Path(root) / kind)]):
@@ -39,7 +39,9 @@ def _plugins(kind: str) -> Mapping[str, str]:
                 found[name] = f"{package.__name__}.{target}"
     for entry in entry_points(group=f"skelray.{kind}"):
         if entry.name in found:
-            raise UsageError(f"two plugins are named {entry.name!r}: {found[entry.name]}, {entry.value}")
+            raise UsageError(
+                f"two plugins are named {entry.name!r}: {found[entry.name]}, {entry.value}"
+            )
         found[entry.name] = entry.value
     return found
 

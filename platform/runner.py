@@ -19,7 +19,9 @@ from skelray.platform.dataset import Dataset
 from skelray.platform.errors import CheckpointError, UsageError
 from skelray.platform.evaluation import evaluate
 from skelray.platform.evaluation.results import Evaluation
-from skelray.platform.tracking import Tracker, Watcher
+from skelray.platform.tracking.provenance import git_tags
+from skelray.platform.tracking.tracker import Tracker
+from skelray.platform.tracking.watcher import Watcher
 from skelray.platform.training.build import build_method, config_of
 from skelray.platform.training.checkpoint import Checkpoint, latest
 from skelray.platform.training.ray_train import train
@@ -52,17 +54,20 @@ def run(config: RunConfig, *, fresh: bool = False) -> tuple[Path, Evaluation]:
         build_caches(config, source)
         folder = run_folder(config, source)
         if fresh and folder.exists():
-            folder.rename(folder.with_name(f"{folder.name}.before-{time.strftime('%Y%m%d-%H%M%S')}"))
+            folder.rename(
+                folder.with_name(f"{folder.name}.before-{time.strftime('%Y%m%d-%H%M%S')}")
+            )
         paths.write_text(folder / "config.yaml", yaml.safe_dump(config.model_dump(mode="json")))
         with Tracker.open(folder, config=config, tags=tags(config, source)) as tracker:
-            checkpoint = _pretrain(config, folder, tracker)
+            checkpoint = _pretrain(config, source, folder, tracker)
             return folder, _evaluate(config, source, checkpoint, folder, tracker)
 
 
 def evaluate_run(path: Path, overrides: Sequence[str] = ()) -> tuple[Path, Evaluation]:
     """Evaluates a run's last checkpoint again, under `evaluation.…=value` overrides.
 
-    `path` is a run's folder or one of its checkpoints. What was measured already is not measured again.
+    `path` is a run's folder or one of its checkpoints. What was measured already is not measured
+    again.
     """
     checkpoint = latest(path / "checkpoints") or Checkpoint.open(path)
     folder = checkpoint.path.parent.parent
@@ -133,16 +138,18 @@ def tags(config: RunConfig, source: Source) -> dict[str, str]:
     }
 
 
-def _pretrain(config: RunConfig, folder: Path, tracker: Tracker) -> Checkpoint:
+def _pretrain(config: RunConfig, source: Source, folder: Path, tracker: Tracker) -> Checkpoint:
     last = latest(folder / "checkpoints")
     if last is not None and last.finished:
-        print(f"{folder.name} is trained already: only missing evaluations run (--fresh starts anew)")
+        print(f"{folder.name} is trained already: only missing evaluations run (--fresh: anew)")
         tracker.sync(last.step)
         return last
     if last is not None:
         print(f"going on with {folder.name} from {last.path.name}")
-    with Watcher(tracker, folder):
-        return train(config, folder, origin=tracker.origin)
+    epochs = sum(phase.epochs for phase in build_method(config, source.spec).phases())
+    origin = {"mlflow_run_id": tracker.run_id or "", "git_sha": git_tags().get("git_sha", "")}
+    with Watcher(folder, tracker, epochs=epochs):
+        return train(config, folder, origin=origin)
 
 
 def _evaluate(

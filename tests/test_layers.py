@@ -65,6 +65,7 @@ PLUGIN_IMPORTS = {
         "skelray.platform.dataset",
         "skelray.platform.skeleton",
         "skelray.platform.errors",
+        "skelray.datasets.ntu",  # the reader of `.skeleton` files, whoever recorded them
     ),
 }
 

@@ -1,0 +1,3 @@
+"""Northwestern-UCLA Multiview Action 3D: Kinect v1 skeletons of 10 actions; see README.md."""
+
+DATASETS = {"nwucla": "dataset:NWUCLA"}

@@ -1,7 +1,8 @@
 """The twelve actions: one table of joint-angle curves each.
 
-A motion is a function of a `Manner` (when, how fast, how large) and returns curves in degrees that are
-added to the performer's posture. Some actions differ only by side, some only by direction in time.
+A motion is a function of a `Manner` (when, how fast, how large) and returns curves in degrees that
+are added to the performer's posture. Some actions differ only by side, some only by direction in
+time.
 """
 
 from __future__ import annotations
@@ -13,12 +14,7 @@ from functools import partial
 import numpy as np
 
 from skelray.datasets.synthetic.body import Curves
-
-
-def smooth_step(fraction: np.ndarray) -> np.ndarray:
-    """0 to 1 with the least jerk, as people move; constant outside 0…1."""
-    x = np.clip(fraction, 0, 1)
-    return x**3 * (10 - 15 * x + 6 * x**2)
+from skelray.datasets.synthetic.curves import smooth_step
 
 
 @dataclass(frozen=True)
@@ -68,14 +64,28 @@ def wave(manner: Manner, side: str) -> Curves:
     }
 
 
+def _elevation(degrees: np.ndarray, plane: float) -> tuple[np.ndarray, np.ndarray]:
+    """Flexion and abduction (T,) that lift a straight arm by `degrees` from hanging down.
+
+    `plane` is the direction it passes: 0 to the front, 90 to the side.
+    """
+    lift, plane = np.radians(degrees), np.radians(plane)
+    abduction = np.arcsin(np.sin(lift) * np.sin(plane))
+    flexion = np.arctan2(np.sin(lift) * np.cos(plane), np.cos(lift))
+    return np.degrees(flexion), np.degrees(abduction)
+
+
 def raise_arms(manner: Manner) -> Curves:
-    """Both arms up and down again, to the front or to the sides."""
+    """Both arms up and down again, more to the front or more to the sides."""
     up = manner.held(0.42) * manner.amplitude
-    front = 0.5 + 0.5 * np.clip(manner.variant, -1, 1)
-    curves = {("neck", "flexion"): -10 * up, ("mid spine", "flexion"): -6 * up}
+    flexion, abduction = _elevation(145 * up, 38 + 27 * manner.variant)
+    curves: dict[tuple[str, str], np.ndarray] = {
+        ("neck", "flexion"): -10 * up,
+        ("mid spine", "flexion"): -6 * up,
+    }
     for side in ("left", "right"):
-        curves[f"{side} shoulder", "flexion"] = up * 150 * front
-        curves[f"{side} shoulder", "abduction"] = up * 150 * (1 - front)
+        curves[f"{side} shoulder", "flexion"] = flexion
+        curves[f"{side} shoulder", "abduction"] = abduction
         curves[f"{side} elbow", "flexion"] = up * 12
     return curves
 
@@ -85,10 +95,10 @@ def drink(manner: Manner) -> Curves:
     up = manner.held(0.35)
     tilt = manner.held(0.48) ** 2 * manner.amplitude
     return {
-        ("right shoulder", "flexion"): up * (38 + 12 * manner.variant) + 18 * tilt,
-        ("right shoulder", "abduction"): up * (10 + 14 * manner.variant),
-        ("right shoulder", "twist"): up * -38,
-        ("right elbow", "flexion"): up * 122,
+        ("right shoulder", "flexion"): up * (56 + 8 * manner.variant) + 16 * tilt,
+        ("right shoulder", "abduction"): up * (8 + 10 * manner.variant),
+        ("right shoulder", "twist"): up * -30,
+        ("right elbow", "flexion"): up * 130,
         ("neck", "flexion"): -16 * tilt,
     }
 
@@ -152,7 +162,7 @@ def bow(manner: Manner) -> Curves:
     down = manner.held(0.45) * (56 + 14 * manner.variant) * manner.amplitude
     curves = {("base of spine", "flexion"): down, ("mid spine", "flexion"): 0.25 * down}
     for side in ("left", "right"):
-        curves[f"{side} hip", "flexion"] = 1.0 * down
+        curves[f"{side} hip", "flexion"] = down
         curves[f"{side} shoulder", "flexion"] = 0.5 * down
     return curves
 

@@ -1,7 +1,7 @@
 """A person as a tree of rigid bones: proportions, and where the joints are for given joint angles.
 
-The body's own axes are right-handed: x to the person's right, y up, z to the back, so that a body in
-a camera's axes (z away from the camera) faces that camera. T frames, V = 25 joints of KINECT_V2.
+The body's own axes are right-handed: x to the person's right, y up, z to the back, so that a body
+in a camera's axes (z away from the camera) faces that camera. T frames, V = 25 joints of KINECT_V2.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ JOINTS = len(KINECT_V2.joints)
 ROOT = KINECT_V2.root
 ANGLES = ("flexion", "abduction", "twist")
 
-# (joint, "flexion" | "abduction" | "twist") -> (T,) degrees from the standing rest pose. Flexion bends
-# forward (the knee: backward), abduction leads away from the trunk, twist turns outward; for the joints
-# of the spine the last two mean "to the person's right".
+# (joint, "flexion" | "abduction" | "twist") -> (T,) degrees from the standing rest pose. Flexion
+# bends forward (the knee: backward), abduction leads away from the trunk, twist turns outward; for
+# the joints of the spine the last two mean "to the person's right".
 Curves = Mapping[tuple[str, str], np.ndarray]
 
-# Joint -> (parent, offset from it at rest in hundredths of the stature, which length it belongs to).
+# Joint -> (parent, offset from it at rest in hundredths of the stature, factor of its length).
 # Left joints mirror the right ones. Lengths follow what the sensor reports, which is not anatomy.
 _REST: dict[str, tuple[str, tuple[float, float, float], str]] = {
     "mid spine": ("base of spine", (0, 17.5, 0.5), "trunk"),
@@ -58,7 +58,8 @@ class Proportions:
     def draw(cls, rng: np.random.Generator) -> Proportions:
         """An adult."""
         stature = float(np.clip(rng.normal(1.70, 0.09), 1.50, 1.95))
-        return cls(stature, *(float(factor) for factor in rng.normal(1.0, (0.03, 0.05, 0.04, 0.07))))
+        factors = rng.normal(1.0, (0.03, 0.05, 0.04, 0.07))
+        return cls(stature, *factors.tolist())
 
     def offsets(self) -> np.ndarray:
         """(V, 3) metres: each joint from its parent at rest; zero for the root."""
@@ -101,7 +102,7 @@ def _signs() -> np.ndarray:
 _SIGNS = _signs()
 
 
-def rotation(axis: int, angle: np.ndarray) -> np.ndarray:
+def rotation(axis: int, angle: np.ndarray | float) -> np.ndarray:
     """(…, 3, 3): right-handed rotation by `angle` (…) in radians about x, y or z (0, 1, 2)."""
     matrix = np.zeros((*np.shape(angle), 3, 3))
     after, last = (axis + 1) % 3, (axis + 2) % 3

@@ -1,7 +1,7 @@
 """Who performs what and how: subjects with their style, and bodies that move in the room.
 
-The room's axes are right-handed: x and z on the floor, y up, metres; the origin is the floor's point
-at which all cameras look. Every draw comes from a generator seeded by what it describes, so a
+The room's axes are right-handed: x and z on the floor, y up, metres; above the origin lies the
+point at which all cameras look. Every draw comes from a generator seeded by what it describes, so a
 performance is the same whichever recordings are made.
 """
 
@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from skelray.datasets.synthetic.actions import Action, Manner, Motion
-from skelray.datasets.synthetic.body import ROOT, Curves, Proportions, joint_positions, rotation
+from skelray.datasets.synthetic.body import ROOT, Proportions, joint_positions, rotation
+from skelray.datasets.synthetic.curves import FPS, smooth_noise
 from skelray.platform.skeleton.specs import KINECT_V2
 
-FPS = 30
 FRAMES = (40, 110)  # fewest and most of a recording
-# Degrees: how a performance's stance differs from the subject's posture (standard deviation), and how
-# much it then moves by itself (standard deviation over time). Arms that have nothing to do are
+# Degrees: how a performance's stance differs from the subject's posture (standard deviation), and
+# how much it then moves by itself (standard deviation over time). Arms that have nothing to do are
 # anywhere, and hardly anybody stands still.
 _RESTLESS: Mapping[tuple[str, str], tuple[float, float]] = {
     ("base of spine", "flexion"): (2, 0.5),
@@ -74,17 +74,6 @@ class Subject:
             amplitude=float(np.exp(rng.normal(0, 0.18))),
             variant=float(rng.uniform(-0.7, 0.7)),
         )
-
-
-def smooth_noise(
-    rng: np.random.Generator, frames: int, shape: tuple[int, ...], hertz: tuple[float, float]
-) -> np.ndarray:
-    """(T, *shape): slow random curves of unit variance with frequencies between the two `hertz`."""
-    waves = 4
-    frequency = rng.uniform(*hertz, size=(waves, *shape))
-    phase = rng.uniform(0, 2 * np.pi, size=(waves, *shape))
-    time = np.arange(frames).reshape(-1, *(1,) * (len(shape) + 1)) / FPS
-    return np.sin(2 * np.pi * frequency * time + phase).sum(axis=1) * np.sqrt(2 / waves)
 
 
 def _manner(subject: Subject, action: Action, rng: np.random.Generator) -> Manner:

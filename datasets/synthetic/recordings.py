@@ -10,8 +10,9 @@ from itertools import product
 import numpy as np
 
 from skelray.datasets.synthetic.actions import ACTIONS
-from skelray.datasets.synthetic.camera import AZIMUTHS, FACED, SETUPS, azimuth, seen_from, track
+from skelray.datasets.synthetic.camera import AZIMUTHS, FACED, SETUPS, azimuth, seen_from
 from skelray.datasets.synthetic.performance import Subject, perform
+from skelray.datasets.synthetic.tracking import track
 from skelray.datasets.synthetic.writer import FIRST_BODY_ID, skeleton_text
 
 _SUBJECT, _PERFORMANCE, _TRACKING = range(3)  # what a generator draws
@@ -29,7 +30,7 @@ class Recording:
 
     @property
     def name(self) -> str:
-        """NTU's name, such as S001C002P003R002A012."""
+        """NTU's name, such as S033C002P001R002A012."""
         return (
             f"S{self.setup:03d}C{self.camera:03d}P{self.subject:03d}"
             f"R{self.replication:03d}A{self.action:03d}"
@@ -38,7 +39,8 @@ class Recording:
 
 def _setup(subject: int) -> int:
     """A subject comes once, to one setup; each setup sees subjects of both halves."""
-    return (subject - 1) // 2 % len(SETUPS) + 1
+    setups = sorted(SETUPS)
+    return setups[(subject - 1) // 2 % len(setups)]
 
 
 def _all_of(subjects: int) -> tuple[Recording, ...]:
@@ -78,8 +80,11 @@ def _partner(number: int) -> int:
     return number + 2
 
 
-def recording_text(recording: Recording, seed: int) -> str:
-    """The recording's file; cameras of one performance see the same movement at the same time."""
+def record(recording: Recording, seed: int) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+    """What the camera's tracker reports: positions (P, T, V, 3), states (P, T, V), body ids.
+
+    The cameras of one performance see the same movement at the same time.
+    """
     action = ACTIONS[recording.action - 1]
     numbers = (recording.subject, _partner(recording.subject))[: len(action.motions)]
     performance = (recording.subject, recording.replication, recording.action)
@@ -92,4 +97,9 @@ def recording_text(recording: Recording, seed: int) -> str:
     rng = np.random.default_rng((seed, _TRACKING, *performance, recording.camera))
     xyz, state = track(seen_from(room, camera=recording.camera, setup=recording.setup), rng)
     first = FIRST_BODY_ID + int(rng.integers(1, 20_000))
-    return skeleton_text(xyz, state, tuple(first + person for person in range(len(room))))
+    return xyz, state, tuple(first + person for person in range(len(room)))
+
+
+def recording_text(recording: Recording, seed: int) -> str:
+    """The recording's `.skeleton` file."""
+    return skeleton_text(*record(recording, seed))

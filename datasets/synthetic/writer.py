@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from skelray.datasets.synthetic.body import JOINTS
-from skelray.datasets.synthetic.camera import COLOR, DEPTH, lean
+from skelray.datasets.synthetic.body import JOINTS, ROOT
+from skelray.datasets.synthetic.camera import COLOR, DEPTH
+from skelray.datasets.synthetic.tracking import TRACKED
+from skelray.platform.skeleton.specs import KINECT_V2
 
 FIRST_BODY_ID = 72057594037927936  # 2**56: Kinect v2 counts its bodies from here
 
@@ -19,14 +21,21 @@ FIRST_BODY_ID = 72057594037927936  # 2**56: Kinect v2 counts its bodies from her
 _HEADER = "0 %d %d %d %d 0 %.7g %.7g 2"
 _JOINT = "%.7g %.7g %.7g %.7g %.7g %.7g %.7g 0 0 0 0 %d\n"
 _OPEN, _NOT_TRACKED = 2, 1  # states of a hand
-_HANDS = (7, 11)
+_HANDS = tuple(KINECT_V2.joints.index(f"{side} hand") for side in ("left", "right"))
+
+
+def _lean(xyz: np.ndarray) -> np.ndarray:
+    """(P, T, 2): the header's lean to the side and to the camera, -1…1 for 45 degrees."""
+    trunk = xyz[:, :, KINECT_V2.centre] - xyz[:, :, ROOT]
+    angles = np.arctan2(np.stack([trunk[..., 0], -trunk[..., 2]], axis=-1), trunk[..., 1:2])
+    return np.clip(angles / (np.pi / 4), -1, 1)
 
 
 def _numbers(xyz: np.ndarray, state: np.ndarray) -> np.ndarray:
     """(T, P, 6 + 8 V): what a frame's text holds, body after body."""
-    tracked = state[..., _HANDS] == 2
+    tracked = state[..., _HANDS] == TRACKED
     hands = np.stack([tracked, np.where(tracked, _OPEN, _NOT_TRACKED)], axis=-1)
-    header = np.concatenate([hands.reshape(*state.shape[:2], 4), lean(xyz)], axis=-1)
+    header = np.concatenate([hands.reshape(*state.shape[:2], 4), _lean(xyz)], axis=-1)
     joints = np.concatenate(
         [xyz, DEPTH.project(xyz), COLOR.project(xyz), state[..., None]], axis=-1
     )
@@ -35,7 +44,7 @@ def _numbers(xyz: np.ndarray, state: np.ndarray) -> np.ndarray:
 
 
 def skeleton_text(xyz: np.ndarray, state: np.ndarray, body_ids: tuple[int, ...]) -> str:
-    """The file's text for positions (P, T, V, 3) in a camera's metres and joint states (P, T, V)."""
+    """The file's text for positions (P, T, V, 3) in a camera's axes and joint states (P, T, V)."""
     assert xyz.shape == (len(body_ids), xyz.shape[1], JOINTS, 3) and state.shape == xyz.shape[:-1]
     body = f"%s {_HEADER}\n{JOINTS}\n{_JOINT * JOINTS}"
     frame = f"{len(body_ids)}\n" + "".join(

@@ -36,7 +36,9 @@ def translate(state: Mapping[str, Tensor], network: str) -> PublishedState:
         else:
             raise CheckpointError(f"key {key!r} is none of SkeletonCLR's")
     if "queue.features" not in ours or "projector.2.weight" not in ours:
-        raise CheckpointError("no queue or projector: this is no pretraining checkpoint of SkeletonCLR")
+        raise CheckpointError(
+            "no queue or projector: this is no pretraining checkpoint of SkeletonCLR"
+        )
     size, width = ours["queue.features"].shape
     ours["queue.filled"] = torch.tensor(size)  # not recorded; full after the first epoch
     return PublishedState(
@@ -78,5 +80,7 @@ def _widths(state: Mapping[str, Tensor]) -> dict[str, int]:
 def _data(state: Mapping[str, Tensor], classes: int | None) -> DataSpec:
     joints = state["encoder.adjacency"].shape[-1]
     if joints != KINECT_V2.n_joints:
-        raise CheckpointError(f"the encoder reads {joints} joints; published ones read Kinect v2's 25")
+        raise CheckpointError(
+            f"the encoder reads {joints} joints; published ones read Kinect v2's 25"
+        )
     return DataSpec(skeleton=KINECT_V2, persons=2, coordinates=3, classes=classes)

@@ -1,7 +1,8 @@
 """SkeletonCLR: momentum contrast (MoCo v2) of one stream of skeletons with an ST-GCN.
 
-Source: Li et al., "3D Human Action Representation Learning via Cross-View Consistency Pursuit", CVPR 2021;
-LinguoLi/CrosSCLR, net/skeletonclr.py. Shapes: N samples, C coordinates, T frames, V joints, M persons.
+Source: Li et al., "3D Human Action Representation Learning via Cross-View Consistency Pursuit",
+CVPR 2021; LinguoLi/CrosSCLR, net/skeletonclr.py. Shapes: N samples, C coordinates, T frames, V
+joints, M persons.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class SkeletonCLRConfig(MethodConfig):
 
     stream: Literal["joint", "bone", "motion"] = "joint"
     frames: int = Field(default=50, gt=0)
-    align: bool = True  # shoulders along x, per body and frame
+    centre: Literal["shoulders", "root"] = "shoulders"  # each body's origin
+    align: Literal["frame", "sequence", "none"] = "frame"  # shoulders along x, per frame or once
     channels: int = Field(default=16, gt=0)
     feature_dim: int = Field(default=256, gt=0)
     projection_dim: int = Field(default=128, gt=0)
@@ -57,6 +59,8 @@ class SkeletonCLRConfig(MethodConfig):
     queue: int = Field(default=32768, gt=0)
     momentum: float = Field(default=0.999, ge=0, le=1)
     temperature: float = Field(default=0.07, gt=0)
+    # published: all weights N(0, 0.02²), which makes the first steps large before BatchNorm
+    initialisation: Literal["published", "torch"] = "published"
     # independent, as published: query and key encoder start from different weights
     key_init: Literal["independent", "copy"] = "independent"
     crop_ratio: int = Field(default=6, ge=0)  # padding of frames // ratio at both ends; 0: no crop
@@ -79,6 +83,9 @@ class SkeletonCLR(Method):
         # about three epochs, no dropout; see docs/results.md for what was tried
         "small": {
             "frames": 32,
+            "centre": "root",
+            "align": "sequence",
+            "initialisation": "torch",
             "dropout": 0.0,
             "queue": 512,
             "momentum": 0.98,
@@ -101,7 +108,8 @@ class SkeletonCLR(Method):
         freeze(self.key_encoder)
         freeze(self.key_projector)
         self.queue = FeatureQueue(config.queue, config.projection_dim)
-        init_normal_(self)
+        if config.initialisation == "published":
+            init_normal_(self)
         if config.key_init == "copy":
             copy_parameters(self.encoder, self.key_encoder)
             copy_parameters(self.projector, self.key_projector)
@@ -123,6 +131,7 @@ class SkeletonCLR(Method):
         parameters = {
             "persons": self.data.persons,
             "frames": self.config.frames,
+            "centre": self.config.centre,
             "align": self.config.align,
         }
         return Inputs(skeletons={FIELD: Preprocessing(name="body_centred", parameters=parameters)})
@@ -171,7 +180,9 @@ class SkeletonCLR(Method):
         with torch.no_grad():
             key_z = self.key_projector(self.key_encoder(views["key"]))
             key = unit_vectors(key_z)
-        contrast = info_nce(unit_vectors(query_z), key, self.queue.features, self.config.temperature)
+        contrast = info_nce(
+            unit_vectors(query_z), key, self.queue.features, self.config.temperature
+        )
         accuracy = 100.0 * (contrast.logits.detach().argmax(1) == 0).float().mean()
         return Step(
             loss=contrast.loss,

@@ -1,7 +1,8 @@
 """The cache: a store's recordings after one preprocessing, as two Arrow files that nodes memory-map.
 
-`index.arrow` has a row per recording (identity, labels, lengths); `frames.arrow` a row per frame, in one
-batch, so that all frames are one flat buffer without a copy. Keyed by the hashes of store and preprocessing.
+`index.arrow` has a row per recording (identity, labels, lengths); `frames.arrow` a row per frame,
+in one batch, so that all frames are one flat buffer without a copy. Keyed by the hashes of store
+and preprocessing.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ _FIELDS = ("label", "subject", "camera", "setup", "replication", "fps", "clip")
 def build(source: store.Store, dataset: type[Dataset], preprocessing: Preprocessing) -> Cache:
     """Opens the cache of this store and preprocessing, making it first where it is not there.
 
-    One Ray Data task per shard, then one sequential copy into the flat file: memory does not grow with the
-    data set. Ray must be connected where it has to be made.
+    One Ray Data task per shard, then one sequential copy into the flat file: memory does not grow
+    with the data set. Ray must be connected where it has to be made.
     """
     target = cache_path(source, preprocessing)
     if not (target / "index.arrow").exists():
@@ -57,7 +57,9 @@ def _write_parts(
 
     results = ray.data.from_items(rows, override_num_blocks=len(rows)).map(work, num_cpus=0.5)
     parts = []
-    with progress_bar(f"preprocess {preprocessing.name}", source.manifest["samples"], "recordings") as bar:
+    with progress_bar(
+        f"preprocess {preprocessing.name}", source.manifest["samples"], "recordings"
+    ) as bar:
         for result in results.iter_rows():
             parts.append(Path(result["part"]))
             bar.update(result["rows"])

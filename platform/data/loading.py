@@ -1,8 +1,8 @@
 """Batches for the training loop and the evaluations, from caches resident in memory.
 
-A skeleton cache is one flat buffer: resident on the device where it fits, else memory-mapped on the host
-(one copy per node). A batch is a gather; no sample is touched in Python. `skelray.platform.data.streaming`
-gives the same batches through Ray Data.
+A skeleton cache is one flat buffer: resident on the device where it fits, else memory-mapped on the
+host (one copy per node). A batch is a gather; no sample is touched in Python.
+`skelray.platform.data.streaming` gives the same batches through Ray Data.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Columns:
     def __init__(self, cache: Cache) -> None:
         self.id = cache.index["id"]
         self._values = {
-            name: torch.from_numpy(np.asarray(cache.index[name]))
+            name: torch.from_numpy(np.array(cache.index[name]))
             for name in ("key", "label", "subject", "camera", "setup", "fps")
         }
 
@@ -84,7 +84,7 @@ class Lengths:
 
     def __init__(self, cache: Cache) -> None:
         self.offsets = torch.from_numpy(cache.offsets)
-        self.length = torch.from_numpy(np.asarray(cache.index["length"]))
+        self.length = torch.from_numpy(np.array(cache.index["length"]))
         self.scalars = {name: torch.from_numpy(values) for name, values in cache.scalars.items()}
 
     def frame_rows(self, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -154,9 +154,7 @@ class ResidentData:
         return self.columns.batch(chosen, skeletons, labels=labels).to(self.device)
 
 
-def _on_device(
-    caches: Mapping[str, Cache], device: torch.device, residency: Residency
-) -> bool:
+def _on_device(caches: Mapping[str, Cache], device: torch.device, residency: Residency) -> bool:
     """True where the frames should live on the device: asked for, or at most a third of what is free."""
     if residency != "auto":
         return residency == "device"

@@ -40,8 +40,8 @@ def batches(
 ) -> Iterator[np.ndarray]:
     """This rank's rows of each global batch: equal contiguous slices, in sample order over the ranks.
 
-    `drop` leaves out the incomplete last batch; `pad` fills it to a multiple of `world` with the epoch's
-    first samples, so that at most world - 1 samples occur twice.
+    `drop` leaves out the incomplete last batch; `pad` fills it to a multiple of `world` with the
+    epoch's first samples, so that at most world - 1 samples occur twice.
     """
     if batch % world:
         raise UsageError(f"the global batch of {batch} does not divide by {world} workers")

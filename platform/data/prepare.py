@@ -1,8 +1,9 @@
 """`prepare`: raw recordings to a store, in parallel Ray tasks, atomically and resumably.
 
-The sorted list of recordings is cut into shards of fixed membership, so that the same recordings give the
-same bytes however often the work was interrupted. A shard and its report appear by a rename; what exists
-already is not made again. The folder is renamed to its final name when all is there.
+The sorted list of recordings is cut into shards of fixed membership, so that the same recordings
+give the same bytes however often the work was interrupted. A shard and its report appear by a
+rename; what exists already is not made again. The folder is renamed to its final name when all is
+there.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ import ray.data
 
 from skelray.platform import paths
 from skelray.platform.data import store
-from skelray.platform.progress import progress_bar
 from skelray.platform.dataset import Dataset, Discovery, RawItem, SkeletonSample
 from skelray.platform.errors import DataError
+from skelray.platform.progress import progress_bar
 
 _SHARD = 256  # recordings: about 40 MB of NTU
 _PLAN = "plan.json"
@@ -33,8 +34,8 @@ _PLAN = "plan.json"
 def prepare(dataset: type[Dataset], raw: Path, target: Path, *, fresh: bool = False) -> store.Store:
     """Makes the store `target` from the raw folder, or returns it where it is complete.
 
-    Damaged recordings are skipped and listed with their reason in the manifest; DataError where nothing is
-    left. Ray must be connected.
+    Damaged recordings are skipped and listed with their reason in the manifest; DataError where
+    nothing is left. Ray must be connected.
     """
     if (target / store.MANIFEST).exists() and not fresh:
         return store.Store.open(target)
@@ -47,7 +48,9 @@ def prepare(dataset: type[Dataset], raw: Path, target: Path, *, fresh: bool = Fa
     manifest = _manifest(dataset, raw, discovery, reports)
     if not manifest["samples"]:
         first = next(iter(manifest["skipped"].items()))
-        raise DataError(f"all {len(discovery.items)} recordings below {raw} are damaged: {first[1]}")
+        raise DataError(
+            f"all {len(discovery.items)} recordings below {raw} are damaged: {first[1]}"
+        )
     paths.write_json(partial / store.MANIFEST, manifest)
     if target.exists():
         shutil.rmtree(target)
@@ -144,8 +147,6 @@ def _manifest(
         "source": os.fspath(raw),
         "samples": sum(report["rows"] for report in reports),
         "skipped": skipped,
-        "shards": [
-            {"file": r["file"], "rows": r["rows"], "sha256": r["sha256"]} for r in reports
-        ],
+        "shards": [{"file": r["file"], "rows": r["rows"], "sha256": r["sha256"]} for r in reports],
         "data_version": hashlib.sha256(identity.encode()).hexdigest()[:16],
     }

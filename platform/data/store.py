@@ -1,7 +1,7 @@
 """The store: a data set's recordings as Parquet shards plus `manifest.json`, neutral and complete.
 
-One row per recording. Bodies lie frame after frame in the order of each frame's list, so that nothing of
-the files is lost and nothing of a method's taste is in it. Columns: see SCHEMA.
+One row per recording. Bodies lie frame after frame in the order of each frame's list, so that
+nothing of the files is lost and nothing of a method's taste is in it. Columns: see SCHEMA.
 """
 
 from __future__ import annotations
@@ -104,7 +104,9 @@ class Store:
         try:
             manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise DataError(f"no prepared data set at {path}: run `skelray prepare` first") from None
+            raise DataError(
+                f"no prepared data set at {path}: run `skelray prepare` first"
+            ) from None
         except json.JSONDecodeError as error:
             raise DataError(f"{path / MANIFEST} is damaged ({error}): prepare it again") from None
         if manifest.get("version") != VERSION:

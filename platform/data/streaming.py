@@ -1,7 +1,8 @@
 """Batches through Ray Data: only the rows' numbers are permuted, tasks on any node read the frames.
 
-For caches that fit neither the device nor the host, on clusters whose workers should not touch the files,
-and later for clips. Order is preserved, so that the batches equal the resident ones bit for bit.
+For caches that fit neither the device nor the host, on clusters whose workers should not touch the
+files, and later for clips. Order is preserved, so that the batches equal the resident ones bit for
+bit.
 """
 
 from __future__ import annotations

@@ -1,1 +1,7 @@
-"""What a checkpoint is worth: features, probes, baselines, pictures, and one table of the figures."""
+"""What a checkpoint is worth: features, probes, baselines, pictures, one table of the figures."""
+
+from skelray.platform.evaluation.measure import evaluate
+from skelray.platform.evaluation.report import table
+from skelray.platform.evaluation.results import Evaluation
+
+__all__ = ["Evaluation", "evaluate", "table"]

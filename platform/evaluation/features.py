@@ -1,7 +1,7 @@
 """Features of a checkpoint, extracted once by a Ray Data actor pool and cached by sample id.
 
-The pool reads row numbers only; its actors open the caches and the checkpoint themselves. Answers come
-back in any order and are put in place by their row number.
+The pool reads row numbers only; its actors open the caches and the checkpoint themselves. Answers
+come back in any order and are put in place by their row number.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from skelray.platform.data.parts import Part
 from skelray.platform.data.source import Source
 from skelray.platform.data.store import file_hash
 from skelray.platform.distributed import state_hash
-from skelray.platform.errors import DataError
+from skelray.platform.errors import CheckpointError, DataError
 from skelray.platform.evaluation.labelled import Labelled
 from skelray.platform.method import Method, Views
 from skelray.platform.progress import progress_bar
@@ -66,31 +66,47 @@ class Features:
 def extract(
     checkpoint: Path,
     source: Source,
-    part: Part,
+    parts: Sequence[Part],
     *,
     outputs: Sequence[str],
     batch: int,
     workers: int,
     num_cpus: float = 0.5,
     num_gpus: float = 0.0,
-) -> Features:
-    """Features of a part under the weights of `checkpoint`, without augmentation.
+) -> dict[Part, Features]:
+    """Features of these parts under the weights of `checkpoint`, without augmentation.
 
-    `workers` actors of `num_cpus` and `num_gpus` each take batches of `batch` recordings; what is cached
-    below SKELRAY_HOME needs no Ray. RuntimeError where the method changes its own state meanwhile.
+    `workers` actors of `num_cpus` and `num_gpus` each take batches of `batch` recordings; what is
+    cached below SKELRAY_HOME needs no Ray. RuntimeError where the method changes its own state,
+    CheckpointError where a feature is not finite.
     """
     method = load_method(checkpoint, source.spec)
     cache = _first_cache(source, method, outputs[0])
-    rows = source.rows(cache.index, part)
-    ids = cache.index["id"][rows]
-    files = {name: _cache_file(checkpoint, source, method, rows, name) for name in outputs}
-    if missing := [name for name in outputs if not files[name].exists()]:
-        actor = {"checkpoint": checkpoint, "source": source, "outputs": missing}
+    rows = {part: source.rows(cache.index, part) for part in parts}
+    files = {
+        (part, name): _cache_file(checkpoint, source, method, rows[part], name)
+        for part in parts
+        for name in outputs
+    }
+    if missing := {wanted: file for wanted, file in files.items() if not file.exists()}:
+        needed = np.unique(np.concatenate([rows[part] for part, _ in missing]))
+        names = sorted({name for _, name in missing})
+        actor = {"checkpoint": checkpoint, "source": source, "outputs": names}
         pool = {"concurrency": workers, "num_cpus": num_cpus, "num_gpus": num_gpus}
-        found = _run_pool(f"features of {part}", rows, batch, actor, pool)
-        for name, values in found.items():
-            _write(files[name], ids, values)
-    return _described(cache, rows, {name: _read(files[name], ids) for name in outputs})
+        found = _run_pool(method, needed, batch, actor, pool)
+        for (part, name), file in missing.items():
+            values = found[name][np.searchsorted(needed, rows[part])]
+            if not np.isfinite(values).all():
+                raise CheckpointError(f"{checkpoint} gives features {name!r} that are not finite")
+            _write(file, cache.index["id"][rows[part]], values)
+    return {
+        part: _cached(cache, rows[part], {n: files[part, n] for n in outputs}) for part in parts
+    }
+
+
+def _cached(cache: Cache, rows: np.ndarray, files: Mapping[str, Path]) -> Features:
+    ids = cache.index["id"][rows]
+    return _described(cache, rows, {name: _read(file, ids) for name, file in files.items()})
 
 
 def raw_features(source: Source, method: Method, part: Part) -> Features:
@@ -108,7 +124,7 @@ def raw_features(source: Source, method: Method, part: Part) -> Features:
 def part_views(
     source: Source, method: Method, output: str, part: Part, *, batch: int
 ) -> Iterator[Views]:
-    """The views of one output over a part on the CPU, in batches of at most `batch`, nearly equal."""
+    """The views of one output over a part, on the CPU, in nearly equal batches up to `batch`."""
     caches = source.caches(method.inputs(output))
     data = ResidentData(caches, torch.device("cpu"), "host")
     rows = source.rows(next(iter(caches.values())).index, part)
@@ -140,7 +156,6 @@ class _Extractor:
             name: ResidentData(source.caches(self.method.inputs(name)), device, "host")
             for name in outputs
         }
-        self.frozen = state_hash(self.method.state_dict())
 
     @torch.no_grad()
     def __call__(self, table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -148,30 +163,37 @@ class _Extractor:
         for name, data in self.data.items():
             views = self.method.eval_views(data.batch(table["row"], labels=False), name)
             answer[name] = self.method.features(views, [name])[name].float().cpu().numpy()
-        if state_hash(self.method.state_dict()) != self.frozen:
-            raise RuntimeError(
-                f"{type(self.method).__name__} changed its parameters or buffers while its features "
-                "were extracted: it is not frozen"
-            )
-        return answer
+        state = state_hash(self.method.state_dict())
+        return {**answer, "state": np.full(len(table["row"]), state)}
 
 
 def _run_pool(
-    what: str, rows: np.ndarray, batch: int, actor: Mapping[str, Any], pool: Mapping[str, Any]
+    method: Method,
+    rows: np.ndarray,
+    batch: int,
+    actor: Mapping[str, Any],
+    pool: Mapping[str, Any],
 ) -> dict[str, np.ndarray]:
     """Features (n, D) by output, in the order of `rows`, which ascend."""
+    frozen = state_hash(method.state_dict())
     found: dict[str, np.ndarray] = {}
     filled = np.zeros(len(rows), dtype=bool)
     tables = [pa.table({"row": chunk}) for chunk in _chunks(rows, batch)]  # one block per batch
-    with connected(), progress_bar(what, len(rows), "recordings") as bar:
+    with connected(), progress_bar("extract features", len(rows), "recordings") as bar:
         stream = ray.data.from_arrow(tables).map_batches(
             _Extractor, fn_constructor_kwargs=dict(actor), batch_size=None, **pool
         )
         for answer in stream.iter_batches(batch_size=None):
+            if set(answer.pop("state")) != {frozen}:
+                raise RuntimeError(
+                    f"{type(method).__name__} changed its parameters or buffers while its "
+                    "features were extracted: it is not frozen"
+                )
             places = np.searchsorted(rows, answer.pop("row"))
             for name, values in answer.items():
-                empty = np.empty((len(rows), values.shape[1]), np.float32)
-                found.setdefault(name, empty)[places] = values
+                if name not in found:
+                    found[name] = np.empty((len(rows), values.shape[1]), np.float32)
+                found[name][places] = values
             filled[places] = True
             bar.update(len(places))
     assert filled.all()
@@ -199,7 +221,8 @@ def _cache_file(
 def _write(path: Path, ids: np.ndarray, values: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     flat = pa.array(values.reshape(-1))
-    table = pa.table({"id": ids, "features": pa.FixedSizeListArray.from_arrays(flat, values.shape[1])})
+    column = pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+    table = pa.table({"id": ids, "features": column})
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     pq.write_table(table, scratch)
     scratch.replace(path)

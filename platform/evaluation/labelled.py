@@ -32,7 +32,7 @@ def top_k(logits: Tensor, label: Tensor, k: int) -> float:
     return 100.0 * float((best == label[:, None]).any(dim=1).double().mean())
 
 
-def require_finite(features: Tensor, what: str) -> None:
-    """ValueError where a feature is NaN or infinite: an accuracy of such features means nothing."""
-    if not bool(torch.isfinite(features).all()):
-        raise ValueError(f"{what} hold numbers that are not finite")
+def moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation (D,) of features (n, D); a constant feature's deviation counts as 1."""
+    deviation, mean = torch.std_mean(features, dim=0, correction=0)
+    return mean, torch.where(deviation > 1e-6, deviation, 1.0)

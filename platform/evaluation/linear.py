@@ -1,15 +1,15 @@
-"""Linear classification of frozen features: one published recipe, and many learning rates at once."""
+"""Linear classification of frozen features by a published recipe."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from skelray.platform.data.order import epoch_permutation
 from skelray.platform.errors import UsageError
-from skelray.platform.evaluation.labelled import Labelled, top_k
+from skelray.platform.evaluation.labelled import Labelled, moments, top_k
 from skelray.platform.method import EvalRecipe, key_of
 from skelray.platform.optim import set_rate
 
@@ -22,6 +22,10 @@ class LinearResult:
     top5: float
     top1_best: float  # the largest of the tests during training: selected on the test part
     predictions: Tensor  # (n_test,) int64
+
+    def figures(self) -> dict[str, float]:
+        """By name."""
+        return {"top1": self.top1, "top5": self.top5, "top1_best": self.top1_best}
 
 
 def published_linear(
@@ -68,23 +72,15 @@ def _require_constant_features(recipe: EvalRecipe) -> None:
     for name, refused in wrong.items():
         if refused:
             raise UsageError(
-                f"the linear recipe's {name}={getattr(recipe, name)!r} cannot be followed on cached "
-                "features of one output: choose evaluation.linear=[fast]"
+                f"the linear recipe's {name}={getattr(recipe, name)!r} cannot be followed on "
+                "cached features of one output: choose evaluation.linear=[fast]"
             )
 
 
 def _standardised(train: Labelled, test: Labelled) -> tuple[Labelled, Labelled]:
     mean, deviation = moments(train.features)
-    return tuple(
-        Labelled(features=(p.features - mean) / deviation, label=p.label, subject=p.subject)
-        for p in (train, test)
-    )
-
-
-def moments(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and deviation (D,) of features (n, D); a constant feature's deviation counts as 1."""
-    deviation, mean = torch.std_mean(features, dim=0, correction=0)
-    return mean, torch.where(deviation > 1e-6, deviation, 1.0)
+    first, second = (replace(p, features=(p.features - mean) / deviation) for p in (train, test))
+    return first, second
 
 
 def _new_head(dimension: int, classes: int, recipe: EvalRecipe, seed: int) -> nn.Linear:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -42,8 +42,8 @@ class Ragged:
 class Batch:
     """N recordings. Everything but `id` lies on the training device.
 
-    `key` is the 64-bit identity of each sample from which `Draws` derive their values; `label` is None
-    in phases that do not ask for labels and for unlabelled recordings.
+    `key` is the 64-bit identity of each sample from which `Draws` derive their values; `label` is
+    None in phases that do not ask for labels and for unlabelled recordings.
     """
 
     index: Tensor  # (N,) int64: row of the data set's index table
@@ -67,7 +67,7 @@ class Batch:
 
     def to(self, device: torch.device) -> Self:
         """The same batch with every tensor on `device`."""
-        moved = {
+        moved: dict[str, Any] = {
             f.name: value.to(device, non_blocking=True)
             for f in fields(self)
             if isinstance(value := getattr(self, f.name), Tensor)

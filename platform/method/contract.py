@@ -1,7 +1,8 @@
 """The method contract: what a plugin under `methods/` is, in torch alone.
 
-The platform owns the data's order, devices, DDP, precision, checkpoints, evaluation and tracking; a method
-owns its networks, its views, its loss and what it remembers between steps. See docs/adding-a-method.md.
+The platform owns the data's order, devices, DDP, precision, checkpoints, evaluation and tracking; a
+method owns its networks, its views, its loss and what it remembers between steps. See
+docs/adding-a-method.md.
 """
 
 from __future__ import annotations
@@ -80,9 +81,9 @@ class Progress:
 class Step:
     """What one forward pass gives.
 
-    `terms` are logged as `train/loss_<name>`, `figures` as `train/<name>`. `carry` holds detached rows of
-    this rank's samples; `after_step` gets those of the whole global batch in sample order. `trace` holds
-    detached intermediate values for parity tests.
+    `terms` are logged as `train/loss_<name>`, `figures` as `train/<name>`. `carry` holds detached
+    rows of this rank's samples; `after_step` gets those of the whole global batch in sample order.
+    `trace` holds detached intermediate values for parity tests.
     """
 
     loss: Tensor
@@ -95,8 +96,8 @@ class Step:
 class Phase(BaseModel):
     """One stretch of training with its own trainable set, optimiser and schedule.
 
-    `batch` is global. `trainable` and `eval_mode` are prefixes of parameter and module names: an empty
-    `trainable` means all that require gradients; modules under `eval_mode` stay in eval mode.
+    `batch` is global. `trainable` and `eval_mode` are prefixes of parameter and module names: an
+    empty `trainable` means all that require gradients; modules under `eval_mode` stay in eval mode.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -142,9 +143,9 @@ class EvalRecipe(BaseModel):
 class Method(nn.Module, ABC):
     """A self-supervised method. Everything stateful lives in parameters and buffers.
 
-    `outputs` maps the features that can be evaluated to their dimension; `encoders` names the submodules
-    that are compiled and exported; `couples_batch` says that the loss couples samples of a batch, so that
-    gradients cannot be accumulated over parts of it.
+    `outputs` maps the features that can be evaluated to their dimension; `encoders` names the
+    submodules that are compiled and exported; `couples_batch` says that the loss couples samples of
+    a batch, so that gradients cannot be accumulated over parts of it.
     """
 
     Config: ClassVar[type[MethodConfig]]
@@ -174,14 +175,14 @@ class Method(nn.Module, ABC):
     def views(self, batch: Batch, draws: Draws, progress: Progress) -> Views:
         """The augmented inputs of a step; runs without gradient on the training device."""
 
-    def before_step(self, progress: Progress) -> None:  # noqa: B027 - optional
+    def before_step(self, progress: Progress) -> None:
         """Once per optimiser step, before its forward: momentum encoders that move first."""
 
     @abstractmethod
     def forward(self, views: Views, progress: Progress) -> Step:
         """The loss of a step; all trainable parameters take part (DDP wraps this)."""
 
-    def after_step(self, carry: Mapping[str, Tensor], progress: Progress) -> None:  # noqa: B027
+    def after_step(self, carry: Mapping[str, Tensor], progress: Progress) -> None:
         """After the optimiser's step: EMA teachers, queues. `carry` holds the global batch's rows."""
 
     @abstractmethod
@@ -210,9 +211,7 @@ class Method(nn.Module, ABC):
         raise NotImplementedError(f"{type(self).__name__} has no recognition head")
 
     @classmethod
-    def published(
-        cls, states: Sequence[Mapping[str, Tensor]], network: str
-    ) -> PublishedState:
+    def published(cls, states: Sequence[Mapping[str, Tensor]], network: str) -> PublishedState:
         """Translates the original's state dicts, `network` being "pretrain" or "classifier".
 
         CheckpointError where a key is missing or unknown; see `skelray.platform.published`.

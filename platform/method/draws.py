@@ -1,8 +1,9 @@
 """Counter-based random draws: each value is a function of (run seed, epoch, sample, tag, position).
 
-No generator state exists, so that results depend neither on how samples are grouped into batches, nor on
-the number of workers, nor on restarts. The integers are the same on every device: SplitMix64 (Steele, Lea
-and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014) in wrapping 64-bit arithmetic.
+No generator state exists, so that results depend neither on how samples are grouped into batches,
+nor on the number of workers, nor on restarts. The integers are the same on every device: SplitMix64
+(Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014) in wrapping
+64-bit arithmetic.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ _MIX_2 = 0x94D049BB133111EB
 def key_of(*parts: object) -> int:
     """A 64-bit signed key of the parts' text (BLAKE2b): sample ids, tags, seeds."""
     text = "\x1f".join(str(part) for part in parts)
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
+    return int.from_bytes(
+        hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True
+    )
 
 
 def _signed(value: int) -> int:
@@ -70,7 +73,9 @@ class Draws:
         """Float32 standard normal (Box-Muller)."""
         if (given := self._given(tag)) is not None:
             return given
-        radius = 1.0 - self._unit(self._bits(f"{tag}/radius", shape))  # in (0, 1]: its log is finite
+        radius = 1.0 - self._unit(
+            self._bits(f"{tag}/radius", shape)
+        )  # in (0, 1]: its log is finite
         angle = self._unit(self._bits(f"{tag}/angle", shape))
         return torch.sqrt(-2.0 * torch.log(radius)) * torch.cos(2.0 * math.pi * angle)
 

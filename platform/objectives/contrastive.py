@@ -20,6 +20,11 @@ class Contrast(NamedTuple):
     logits: Tensor
 
 
+def unit_vectors(z: Tensor) -> Tensor:
+    """Rows of z (N, D) scaled to length 1, in at least float32 also under autocast; 0 stays 0."""
+    return functional.normalize(_at_least_float32(z), dim=1)
+
+
 def info_nce(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> Contrast:
     """Cross entropy of finding each query's own key among the queue, mean over the batch.
 
@@ -50,8 +55,3 @@ def multi_positive_nce(logits: Tensor, positives: Tensor) -> Tensor:
 
 def _at_least_float32(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
-
-
-def unit_vectors(z: Tensor) -> Tensor:
-    """Rows (N, D) of length 1, in at least float32 also under autocast."""
-    return functional.normalize(_at_least_float32(z), dim=1)

@@ -1,10 +1,12 @@
 """`body_centred`: every body about its own centre joint, resized to a fixed length, shoulders aligned.
 
-The family of LinguoLi/CrosSCLR (tools/ntu_gendata.py, feeder/preprocess_ntu.py) and of what followed it
-(AimCLR and its successors). NTU's values: two persons, 50 frames.
+The family of LinguoLi/CrosSCLR (tools/ntu_gendata.py, feeder/preprocess_ntu.py) and of what
+followed it (AimCLR and its successors). NTU's values: two persons, 50 frames.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from skelray.platform.preprocessing.steps import (
     align_shoulders,
     bodies_by_position,
     centre_each_body,
+    face_forward,
     resize_linear,
 )
 from skelray.platform.skeleton.spec import SkeletonSpec
@@ -27,24 +30,31 @@ def body_centred(
     *,
     persons: int = 2,
     frames: int = 50,
-    align: bool = True,
+    centre: Literal["shoulders", "root"] = "shoulders",
+    align: Literal["frame", "sequence", "none"] = "frame",
 ) -> Preprocessed:
     """frames (`frames`, M, V, 3); `length` is the number of frames in which the first body is seen.
 
-    As published the length is a count, so that with empty frames inside a recording its last frames are cut
-    off and the empty ones stay as zeros. A recording without a first body becomes zeros with length 0.
+    As published the length is a count, so that with empty frames inside a recording its last
+    frames are cut off and the empty ones stay as zeros. A recording without a first body becomes
+    zeros with length 0. `align` turns each body about the vertical: in every frame by itself, as
+    published, or once per recording, which keeps the body's own turns.
     """
-    if skeleton.centre is None or skeleton.root is None:
-        raise UsageError(f"preprocessing body_centred needs a centre joint; {skeleton.name} has none")
+    joint = skeleton.centre if centre == "shoulders" else skeleton.root
+    if joint is None or skeleton.root is None:
+        raise UsageError(
+            f"preprocessing body_centred needs a centre joint; {skeleton.name} has none"
+        )
+    if align != "none" and skeleton.dimensions != 3:
+        raise UsageError(
+            f"preprocessing body_centred turns 3D joints; {skeleton.name} has "
+            f"{skeleton.dimensions} dimensions: set align=none"
+        )
     bodies, _ = bodies_by_position(sample, persons)
     length = int(np.count_nonzero(np.abs(bodies[:, 0, skeleton.root]).sum(axis=-1)))
-    resized = resize_linear(centre_each_body(bodies, skeleton.centre)[:length], frames)
+    resized = resize_linear(centre_each_body(bodies, joint)[:length], frames)
     present = np.any(resized != 0, axis=(2, 3))
-    if align:
-        if skeleton.dimensions != 3:
-            raise UsageError(
-                f"preprocessing body_centred with align=true needs 3D joints; {skeleton.name} has "
-                f"{skeleton.dimensions} dimensions: set align=false"
-            )
-        resized = align_shoulders(resized, *skeleton.shoulders)
+    if align != "none":
+        turn = align_shoulders if align == "frame" else face_forward
+        resized = turn(resized, *skeleton.shoulders)
     return Preprocessed(frames=resized, present=present, length=length)

@@ -41,7 +41,8 @@ def adjacency(
         max_hop: largest number of edges between neighbours.
         normalisation: one of NORMALISATIONS.
         truncate: as published, joints further than `max_hop` from the centre count as equally far,
-            so that pairs of them fall into the first subset; False compares true distances.
+            so that a pair of them always falls into the "not nearer" subset; False compares true
+            distances.
         centre: joint from which "spatial" measures; by default the skeleton's centre.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What the tracker remembers of a run between starts of the driver: a section of `<run folder>/run.json`."""
+"""What the tracker remembers of a run between starts: a section of `<run folder>/run.json`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ class Notes:
     metrics_step: int = -1  # records of metrics.jsonl up to this step are there
     evaluations: int = 0  # so many records of evaluations.jsonl are there
     models: dict[str, str] = field(default_factory=dict)  # checkpoint's name -> MLflow model id
-    finished_models: list[str] = field(default_factory=list)  # model ids that are complete
 
     @classmethod
     def read(cls, file: Path, uri: str) -> Notes:

@@ -18,8 +18,8 @@ import skelray
 def git_tags(root: Path | None = None) -> dict[str, str]:
     """`git_sha` and `git_dirty` of skelray's own repository; empty where it is no checkout.
 
-    A Ray job's working directory, an installed wheel and a machine without git have none. A repository
-    that merely surrounds the installation says nothing about skelray and is not named.
+    A Ray job's working directory, an installed wheel and a machine without git have none. A
+    repository that merely surrounds the installation says nothing about skelray.
     """
     root = root or Path(skelray.__file__).resolve().parents[1]
     if _git(root, "rev-parse", "--show-toplevel") != str(root):

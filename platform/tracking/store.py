@@ -35,8 +35,18 @@ def ui_command() -> str:
     """The command that opens MLflow's pages on the store; it works as printed."""
     uri = tracking_uri()
     if _is_server(uri):
-        return f"python -m webbrowser {shlex.quote(uri)}"
+        return f"python -m webbrowser {shlex.quote(ui_address())}"
     return f"{_program()} ui --backend-store-uri {shlex.quote(uri)} --port {_PORT}"
+
+
+def ui_address() -> str:
+    """Where the pages are once that command runs: the list of experiments, as for training.
+
+    Without the parameter MLflow 3 shows its pages for chat bots, where models are "agent versions".
+    """
+    uri = tracking_uri()
+    server = uri.rstrip("/") if _is_server(uri) else f"http://127.0.0.1:{_PORT}"
+    return f"{server}/#/experiments?workflowType=machine_learning"
 
 
 def _is_server(uri: str) -> bool:
@@ -44,7 +54,7 @@ def _is_server(uri: str) -> bool:
 
 
 def _program() -> str:
-    """`mlflow`, with its folder where the shell would not find the one that belongs to this Python."""
+    """`mlflow`, with its folder where the shell would not find the one of this Python."""
     own = Path(sys.executable).parent / "mlflow"
     found = shutil.which("mlflow")
     if not own.exists() or (found and Path(found).resolve() == own.resolve()):

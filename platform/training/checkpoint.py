@@ -46,7 +46,9 @@ class Checkpoint:
         try:
             about = json.loads((path / _ABOUT).read_text(encoding="utf-8"))
         except (OSError, json.JSONDecodeError) as error:
-            raise CheckpointError(f"{path} is no checkpoint: {_ABOUT} cannot be read ({error})") from None
+            raise CheckpointError(
+                f"{path} is no checkpoint: {_ABOUT} cannot be read ({error})"
+            ) from None
         if about.get("version") != VERSION:
             raise CheckpointError(
                 f"{path} has checkpoint version {about.get('version')}; this skelray reads {VERSION}"
@@ -68,7 +70,9 @@ class Checkpoint:
         return state
 
 
-def save(folder: Path, *, state: Mapping[str, Any], about: Mapping[str, Any], keep: int) -> Checkpoint:
+def save(
+    folder: Path, *, state: Mapping[str, Any], about: Mapping[str, Any], keep: int
+) -> Checkpoint:
     """Writes `folder/step-…` atomically, then removes all but the newest `keep`."""
     described = {"version": VERSION, **about}
     target = folder / f"step-{int(about['step']):08d}"

@@ -29,8 +29,8 @@ def training_loop(
 ) -> Loop:
     """The loop of `config` on this rank, its checkpoints and metrics in `folder`.
 
-    The data set must be prepared and its caches built. `origin` (commit, MLflow run) goes into every
-    checkpoint. Joins the process group that exists, if any.
+    The data set must be prepared and its caches built. `origin` (commit, MLflow run) goes into
+    every checkpoint. Joins the process group that exists, if any.
     """
     if config.training.threads:
         torch.set_num_threads(config.training.threads)

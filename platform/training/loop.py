@@ -1,7 +1,7 @@
 """The training loop: phases, epochs, steps, checkpoints. Torch alone; Ray Train and bare runs share it.
 
-A run is a pure function of its configuration: order, augmentations and dropout come from counters, so a run
-that was killed goes on from its newest checkpoint and ends with the same weights.
+A run is a pure function of its configuration: order, augmentations and dropout come from counters,
+so a run that was killed goes on from its newest checkpoint and ends with the same weights.
 """
 
 from __future__ import annotations
@@ -176,7 +176,9 @@ class _Run:
         phase = self.phases[number]
         finished = number == len(self.phases) - 1 and epoch == phase.epochs - 1
         if distributed.rank() == 0:
-            self.metrics.append(self.step, figures, epoch=epoch, epochs=phase.epochs, phase=phase.name)
+            self.metrics.append(
+                self.step, figures, epoch=epoch, epochs=phase.epochs, phase=phase.name
+            )
         if (epoch + 1) % self.loop.checkpoint_every == 0 or epoch == phase.epochs - 1:
             distributed.assert_equal_state(self.method)
             if distributed.rank() == 0:

@@ -1,8 +1,9 @@
 """Ray Train around the loop: workers, process group, restarts after failures.
 
-Checkpoints are the loop's own, written once into the run folder on shared storage, where a later start of
-any kind finds them; Ray commits reported checkpoints only some time after `report` has returned. Ray
-gets the metrics, so that Tune can schedule on them, and restarts the workers when one dies.
+Checkpoints are the loop's own, written once into the run folder on shared storage, where a later
+start of any kind finds them; Ray commits reported checkpoints only some time after `report` has
+returned. Ray gets the metrics, so that Tune can schedule on them, and restarts the workers when one
+dies.
 """
 
 from __future__ import annotations

@@ -15,9 +15,7 @@ from skelray.platform.errors import CheckpointError
 from skelray.platform.method import Progress
 from skelray.platform.published import load_published
 
-PROGRESS = Progress(
-    phase="pretrain", epoch=0, epochs=1, step=0, step_in_epoch=0, steps_per_epoch=1
-)
+PROGRESS = Progress(phase="pretrain", epoch=0, epochs=1, step=0, step_in_epoch=0, steps_per_epoch=1)
 
 
 def assert_close(ours: Tensor, theirs: Tensor, tolerance: float = 1e-5) -> None:
@@ -97,4 +95,6 @@ def test_import_is_strict(tmp_path: Path, golden: Callable[[str], Any]) -> None:
     with pytest.raises(CheckpointError, match=r"input_norm\.weight.* is missing"):
         load_published("skeletonclr", save(tmp_path, missing), "classifier")
     with pytest.raises(CheckpointError, match="'extra' is none of"):
-        load_published("skeletonclr", save(tmp_path, {**state, "extra": torch.ones(1)}), "classifier")
+        load_published(
+            "skeletonclr", save(tmp_path, {**state, "extra": torch.ones(1)}), "classifier"
+        )

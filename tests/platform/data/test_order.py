@@ -42,7 +42,9 @@ def test_pad_repeats_at_most_world_minus_one() -> None:
 
 
 def test_every_place_is_equally_likely() -> None:
-    places = np.array([np.flatnonzero(epoch_permutation(6, seed=1, epoch=e) == 0)[0] for e in range(3000)])
+    places = np.array(
+        [np.flatnonzero(epoch_permutation(6, seed=1, epoch=e) == 0)[0] for e in range(3000)]
+    )
     assert np.abs(np.bincount(places, minlength=6) / 3000 - 1 / 6).max() < 0.03
 
 

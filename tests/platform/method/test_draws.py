@@ -38,9 +38,7 @@ def test_a_value_belongs_to_its_sample_whatever_the_batch() -> None:
     part = Draws(0, 5, KEYS[[11, 3]])
     for name in ("uniform", "normal", "permutation"):
         assert torch.equal(getattr(whole, name)("t", 4)[[11, 3]], getattr(part, name)("t", 4))
-    assert torch.equal(
-        whole.integers("i", high=9)[[11, 3]], part.integers("i", high=9)
-    )
+    assert torch.equal(whole.integers("i", high=9)[[11, 3]], part.integers("i", high=9))
 
 
 def test_seed_epoch_and_tag_change_everything() -> None:

@@ -4,7 +4,11 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from skelray.platform.objectives.contrastive import info_nce, multi_positive_nce
+from skelray.platform.objectives.contrastive import (
+    info_nce,
+    multi_positive_nce,
+    unit_vectors,
+)
 
 
 def unit(*shape, dtype=torch.float64, seed=0):
@@ -33,6 +37,18 @@ def test_info_nce_equals_the_slow_reference(dtype, tolerance):
     assert logits.shape == (5, 21) and logits.dtype == dtype
     torch.testing.assert_close(logits[:, 0], (query * key).sum(1) / 0.07)
     torch.testing.assert_close(logits[:, 1:], query @ queue.T / 0.07)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_unit_vectors(dtype):
+    z = 1000 * torch.randn(5, 8).to(dtype)
+    z[0] = 0
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        unit_z = unit_vectors(z)
+    assert unit_z.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    slow = z[1:].double() / (z[1:].double() ** 2).sum(1, keepdim=True).sqrt()
+    torch.testing.assert_close(unit_z[1:].double(), slow, rtol=1e-6, atol=1e-7)
+    assert not unit_z[0].any()
 
 
 def test_info_nce_closed_forms():

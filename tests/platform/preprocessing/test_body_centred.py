@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from skelray.platform.dataset import SkeletonSample
 from skelray.platform.errors import UsageError
@@ -107,9 +108,32 @@ def test_parameters_decide_the_key_and_are_checked() -> None:
     default = Preprocessing(name="body_centred")
     assert default.key() == Preprocessing(name="body_centred", parameters={"frames": 50}).key()
     assert default.key() != Preprocessing(name="body_centred", parameters={"frames": 64}).key()
-    with pytest.raises(UsageError, match="no parameter 'length'.*persons, frames, align"):
+    with pytest.raises(UsageError, match=r"no parameter 'length'.*persons, frames, centre, align"):
         Preprocessing(name="body_centred", parameters={"length": 64})
     with pytest.raises(UsageError, match="no preprocessing named 'centred'"):
         Preprocessing(name="centred")
     with pytest.raises(UsageError, match="coco has none"):
         default(sample([1]), COCO)
+
+
+def test_once_per_sequence_keeps_how_a_body_turns() -> None:
+    given = sample([1] * 50, seed=3)
+    for degrees in (0.0, 40.0, 170.0):
+        camera = Rotation.from_euler("y", degrees, degrees=True)
+        seen = SkeletonSample(
+            id="seen",
+            frame_bodies=given.frame_bodies,
+            xyz=camera.apply(given.xyz.reshape(-1, 3)).reshape(-1, 25, 3).astype(np.float32),
+        )
+        settings = {"align": "sequence", "centre": "root"}
+        done = Preprocessing(name="body_centred", parameters=settings)(seen, KINECT_V2).frames
+        line = (done[:, 0, 8] - done[:, 0, 4]).mean(axis=0)
+        assert line[0] > 0 and abs(line[2]) < 1e-5
+        assert not done[:, 0, 0].any()
+        if degrees == 0:
+            first = done
+        np.testing.assert_allclose(done, first, atol=1e-5)  # the camera's angle is gone
+        distances = np.linalg.norm(done[1:, 0, 5] - done[:-1, 0, 5], axis=-1)
+        centred = given.xyz - given.xyz[:, :1]
+        expected = np.linalg.norm(centred[1:, 5] - centred[:-1, 5], axis=-1)
+        np.testing.assert_allclose(distances, expected, atol=1e-4)  # one turn for all frames

@@ -1,0 +1,131 @@
+"""`--dry-run`: the resolved configuration and what the run costs, measured on this machine without Ray.
+
+One training step is really run on made-up recordings of the data set's shape; counts of recordings
+come from the prepared store where it exists.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import yaml
+
+from skelray.platform import registry
+from skelray.platform.config import RunConfig
+from skelray.platform.data.source import Source
+from skelray.platform.dataset import Dataset, SkeletonSample
+from skelray.platform.errors import DataError
+from skelray.platform.method import Batch, DataSpec, Method, Phase, Progress, Ragged, key_of
+from skelray.platform.training.build import build_method
+from skelray.platform.training.step import Stepper
+
+_FRAMES = 80  # of a made-up recording: about NTU's mean
+
+
+def report(config: RunConfig) -> str:
+    """The text of a dry run."""
+    lines = [yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).rstrip(), "---"]
+    dataset = registry.load_dataset(config.data.dataset)
+    protocol = dataset.protocol(config.data.protocol)
+    lines.append(f"data: {dataset.name} {protocol.name}, {_recordings(config)}")
+    return "\n".join([*lines, *_costs(config, dataset)])
+
+
+def _recordings(config: RunConfig) -> str:
+    try:
+        source = Source.open(config.data)
+    except DataError:
+        return "not prepared yet"
+    return f"{source.store.manifest['samples']} recordings, version {source.store.version}"
+
+
+def _costs(config: RunConfig, dataset: type[Dataset]) -> Iterator[str]:
+    spec = DataSpec(
+        skeleton=dataset.skeleton,
+        persons=dataset.persons,
+        coordinates=dataset.skeleton.dimensions,
+        classes=len(dataset.classes),
+    )
+    method = build_method(config, spec)
+    learnt = sum(p.numel() for p in method.parameters() if p.requires_grad)
+    held = sum(t.numel() * t.element_size() for t in method.state_dict().values())
+    yield f"parameters: {learnt:,} trained; state {held / 2**20:.1f} MiB"
+    workers = config.training.workers
+    for phase in method.phases():
+        count = max(2, phase.batch // workers)
+        batch = made_up_batch(method, dataset, phase.name, count)
+        size = sum(ragged.frames.nbytes for ragged in batch.skeletons.values()) / count
+        seconds = _step_seconds(method, phase, batch)
+        steps = _steps(config, method, phase)
+        total = f"{phase.epochs} epochs"
+        if steps:
+            hours = seconds * steps * phase.epochs / 3600
+            total = f"{phase.epochs} epochs of {steps} steps: about {hours:.2f} h of training"
+        yield (
+            f"phase {phase.name}: batch {phase.batch} on {workers} worker(s), "
+            f"rate {phase.optimiser.lr:g}; {seconds:.2f} s a step on this machine; {total}; "
+            f"{size / 1024:.0f} KiB a recording in the cache"
+        )
+
+
+def _steps(config: RunConfig, method: Method, phase: Phase) -> int:
+    """Steps per epoch where the data are prepared and preprocessed; 0 where that is not known."""
+    try:
+        source = Source.open(config.data)
+        cache = next(iter(source.caches(method.inputs(phase.name)).values()))
+    except DataError:
+        return 0
+    return len(source.rows(cache.index, phase.part)) // phase.batch
+
+
+def made_up_batch(method: Method, dataset: type[Dataset], use: str, count: int) -> Batch:
+    """`count` random recordings of the data set's shape, preprocessed for `use` (a phase or output)."""
+    generator = np.random.default_rng(0)
+    skeleton, persons = dataset.skeleton, dataset.persons
+    shape = (_FRAMES * persons, skeleton.n_joints, skeleton.dimensions)
+    sample = SkeletonSample(
+        id="made up",
+        frame_bodies=np.full(_FRAMES, persons, dtype=np.int32),
+        xyz=generator.normal(size=shape).astype(np.float32),
+    )
+    skeletons = {}
+    for name, preprocessing in method.inputs(use).skeletons.items():
+        done = preprocessing(sample, skeleton)
+        frames = torch.from_numpy(done.frames)
+        skeletons[name] = Ragged(
+            frames=frames.repeat(count, 1, 1, 1),
+            offsets=torch.arange(count + 1) * len(frames),
+            present=torch.from_numpy(done.present).repeat(count, 1),
+            length=torch.full((count,), done.length),
+            scalars={k: torch.full((count,), v) for k, v in done.scalars.items()},
+        )
+    return Batch(
+        index=torch.arange(count),
+        id=[f"made up {i}" for i in range(count)],
+        key=torch.tensor([key_of(i) for i in range(count)]),
+        skeletons=skeletons,
+        label=torch.arange(count) % len(dataset.classes),
+    )
+
+
+def _step_seconds(method: Method, phase: Phase, batch: Batch) -> float:
+    """Time of the second of two training steps."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    stepper = Stepper(method.to(device), phase, seed=0, device=device, ddp=False)
+    for step in range(2):
+        progress = Progress(
+            phase=phase.name,
+            epoch=0,
+            epochs=phase.epochs,
+            step=step,
+            step_in_epoch=step,
+            steps_per_epoch=2,
+        )
+        began = time.perf_counter()
+        norm = stepper.run([batch.to(device)], progress)["train/grad_norm"]
+        norm.item()  # waits for the device
+        seconds = time.perf_counter() - began
+    return seconds

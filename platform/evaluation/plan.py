@@ -1,0 +1,173 @@
+"""What an evaluation measures: the rows of its table, each with its features and measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from skelray.platform import registry
+from skelray.platform.config import RunConfig
+from skelray.platform.data.parts import Part
+from skelray.platform.data.source import Source
+from skelray.platform.data.store import file_hash
+from skelray.platform.errors import UsageError
+from skelray.platform.evaluation.baselines import random_checkpoint
+from skelray.platform.evaluation.features import RAW as RAW_OUTPUT
+from skelray.platform.evaluation.features import Features, extract, raw_features
+from skelray.platform.evaluation.probes import (
+    TSNE,
+    FastLinear,
+    Measurement,
+    NearestNeighbours,
+    PublishedLinear,
+    Split,
+)
+from skelray.platform.evaluation.results import PRETRAINED, RANDOM, RAW
+from skelray.platform.training.build import load_method
+from skelray.platform.training.checkpoint import Checkpoint
+
+_PARTS: tuple[Part, Part] = ("train", "test")
+_RECIPES = ("published", "fast")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One output of one encoder."""
+
+    prefix: str  # of its figures' names
+    split: Callable[[], Split]  # features, extracted when the first measurement asks for them
+    measurements: Sequence[Measurement]
+
+
+class Plan:
+    """The rows for one checkpoint of a run; UsageError for unknown outputs and recipes."""
+
+    def __init__(self, config: RunConfig, source: Source, checkpoint: Path, folder: Path) -> None:
+        self.config = config
+        self.source = source
+        self.checkpoint = Checkpoint.open(checkpoint)
+        self.folder = folder
+        self.method = load_method(checkpoint, source.spec)
+        self.first = next(iter(self.method.outputs))  # its figures go without its name
+        self.outputs = config.evaluation.outputs or tuple(self.method.outputs)
+        self.recipe = self.method.recipes().get("linear")
+        self._check()
+
+    def _check(self) -> None:
+        for output in self.outputs:
+            if output not in self.method.outputs:
+                hint = registry.nearest(output, self.method.outputs)
+                raise UsageError(f"method {self.config.name} has no output {output!r}: {hint}")
+        for name in self.config.evaluation.linear:
+            if name not in _RECIPES:
+                raise UsageError(f"evaluation.linear={name!r}: {registry.nearest(name, _RECIPES)}")
+            if name == "published" and self.recipe is None:
+                raise UsageError(
+                    f"method {self.config.name} has no published linear recipe: "
+                    "set evaluation.linear=[fast]"
+                )
+
+    def about(self) -> dict[str, Any]:
+        """What the figures are figures of."""
+        index = next(iter(self.source.caches(self.method.inputs(self.first)).values())).index
+        counts: dict[str, int] = {
+            part: int((index["label"][self.source.rows(index, part)] >= 0).sum()) for part in _PARTS
+        }
+        return {
+            "method": self.config.name,
+            "dataset": self.source.dataset.name,
+            "protocol": self.source.protocol.name,
+            "data_version": self.source.store.version,
+            "classes": len(self.source.dataset.classes),
+            **counts,  # recordings with a label
+            "checkpoint": str(self.checkpoint.path),
+            "checkpoint_hash": file_hash(self.checkpoint.path / "state.pt"),
+            "step": self.checkpoint.step,
+            "seed": self.config.seed,
+            "first_output": self.first,
+            "outputs": list(self.outputs),
+            "linear": list(self.config.evaluation.linear),
+            "knn": list(self.config.evaluation.knn),
+            "recipe": self.recipe.model_dump(mode="json") if self.recipe else None,
+        }
+
+    def rows(self) -> Iterator[Row]:
+        """The checkpoint first: its figures are what an interruption should leave."""
+        pretrained = _Encoder(self, lambda: self.checkpoint.path)
+        yield from self._encoder_rows(PRETRAINED, pretrained)
+        if self.config.evaluation.baselines:
+            untrained = partial(random_checkpoint, self.config, self.source, self.folder)
+            yield from self._encoder_rows(RANDOM, _Encoder(self, untrained))
+            # the published rate has no meaning for coordinates
+            linear = [FastLinear(seed=self.config.seed)] if self.config.evaluation.linear else []
+            yield Row(RAW, self._raw, [*linear, *self._neighbours()])
+
+    def _encoder_rows(self, prefix: str, encoder: _Encoder) -> Iterator[Row]:
+        pictured = prefix == PRETRAINED and self.config.evaluation.pictures
+        for output in self.outputs:
+            own = prefix if output == self.first else f"{prefix}/{output}"
+            measurements = [*self._linear(pictured), *self._neighbours()]
+            if pictured:
+                measurements.append(TSNE())
+            yield Row(own, partial(encoder.split, output), measurements)
+
+    def _linear(self, pictured: bool) -> Iterator[Measurement]:
+        for number, name in enumerate(self.config.evaluation.linear):
+            drawn = frozenset({"confusion"} if pictured and number == 0 else ())
+            if name == "fast":
+                yield FastLinear(seed=self.config.seed, pictures=drawn)
+            else:
+                assert self.recipe is not None
+                yield PublishedLinear(seed=self.config.seed, recipe=self.recipe, pictures=drawn)
+
+    def _neighbours(self) -> list[Measurement]:
+        ks = self.config.evaluation.knn
+        return [NearestNeighbours(ks=ks)] if ks else []
+
+    def _raw(self) -> Split:
+        parts = {part: raw_features(self.source, self.method, part) for part in _PARTS}
+        return self.split(parts, RAW_OUTPUT)
+
+    def split(self, parts: Mapping[Part, Features], output: str) -> Split:
+        """The labelled recordings of both parts."""
+        train, test = (parts[part].labelled(output) for part in _PARTS)
+        held = torch.tensor(sorted(self.source.protocol.holdout), dtype=torch.int64)
+        return Split(
+            train=train,
+            test=test,
+            holdout=torch.isin(train.subject, held),
+            classes=self.source.dataset.classes,
+            title=f"{self.config.name} on {self.source.dataset.name} "
+            f"{self.source.protocol.name}, {output}, step {self.checkpoint.step}",
+        )
+
+
+class _Encoder:
+    """The features of one checkpoint, extracted once for all outputs."""
+
+    def __init__(self, plan: Plan, checkpoint: Callable[[], Path]) -> None:
+        self.plan = plan
+        self.checkpoint = checkpoint
+
+    @cached_property
+    def features(self) -> dict[Part, Features]:
+        """Both parts, every output."""
+        config = self.plan.config
+        return extract(
+            self.checkpoint(),
+            self.plan.source,
+            _PARTS,
+            outputs=self.plan.outputs,
+            batch=config.evaluation.batch,
+            workers=config.evaluation.workers,
+            num_gpus=config.training.gpus_per_worker,
+        )
+
+    def split(self, output: str) -> Split:
+        """The labelled recordings of both parts."""
+        return self.plan.split(self.features, output)

@@ -1,0 +1,126 @@
+"""What can be measured on the features of one output: each measurement yields (name, value).
+
+A value is a figure, or the path of a picture. The names are known before a measurement runs, so
+that one whose results are there is left out.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor
+
+from skelray.platform.evaluation import pictures
+from skelray.platform.evaluation.knn import knn
+from skelray.platform.evaluation.labelled import Labelled
+from skelray.platform.evaluation.linear import LinearResult, published_linear
+from skelray.platform.evaluation.linear_fast import FastLinearResult, fast_linear
+from skelray.platform.method import EvalRecipe
+
+Value = float | Path
+Place = Callable[[str], Path]
+"""A picture's name -> the file to write it to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Features of one output on both parts of a protocol."""
+
+    train: Labelled
+    test: Labelled
+    holdout: Tensor  # (n_train,) bool: set apart for choosing a learning rate
+    classes: Sequence[str]
+    title: str  # of pictures
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement(ABC):
+    """One evaluation, and the names of the figures and pictures it yields."""
+
+    figures: frozenset[str] = frozenset()
+    pictures: frozenset[str] = frozenset()
+
+    @abstractmethod
+    def __call__(self, split: Split, place: Place) -> Iterator[tuple[str, Value]]:
+        """Measures; pictures are written where `place` says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Linear(Measurement):
+    """A linear classifier, and its confusion matrix where that picture is asked for."""
+
+    name: str
+    seed: int
+
+    @abstractmethod
+    def fit(self, split: Split) -> LinearResult | FastLinearResult:
+        """Trains and tests the classifier."""
+
+    def __call__(self, split: Split, place: Place) -> Iterator[tuple[str, Value]]:
+        result = self.fit(split)
+        for name, value in result.figures().items():
+            yield f"{self.name}/{name}", value
+        for name in self.pictures:
+            label, predicted = split.test.label.numpy(), result.predictions.numpy()
+            title = f"{split.title}\nlinear classification, top-1 {result.top1:.1f} %"
+            yield name, pictures.confusion(place(name), label, predicted, split.classes, title)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedLinear(_Linear):
+    """`linear`: the method's published recipe."""
+
+    recipe: EvalRecipe
+    name: str = "linear"
+    figures: frozenset[str] = frozenset({"linear/top1", "linear/top5", "linear/top1_best"})
+
+    def fit(self, split: Split) -> LinearResult:
+        """Trains as published."""
+        classes = len(split.classes)
+        return published_linear(split.train, split.test, classes, self.recipe, self.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FastLinear(_Linear):
+    """`linear_fast`: the rate chosen on the holdout subjects; `lr` tells which."""
+
+    name: str = "linear_fast"
+    figures: frozenset[str] = frozenset({"linear_fast/top1", "linear_fast/top5", "linear_fast/lr"})
+
+    def fit(self, split: Split) -> FastLinearResult:
+        """Trains many rates at once."""
+        classes = len(split.classes)
+        return fast_linear(split.train, split.test, split.holdout, classes, self.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearestNeighbours(Measurement):
+    """`knn<k>`: cosine k-nearest neighbours, for every k of `ks` from one search."""
+
+    ks: tuple[int, ...]
+    figures: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Names the figures."""
+        object.__setattr__(self, "figures", frozenset(f"knn{k}/top1" for k in self.ks))
+
+    def __call__(self, split: Split, place: Place) -> Iterator[tuple[str, Value]]:
+        """Searches the training part for neighbours of the test part."""
+        for k, top1 in knn(split.train, split.test, self.ks).items():
+            yield f"knn{k}/top1", top1
+
+
+@dataclass(frozen=True, kw_only=True)
+class TSNE(Measurement):
+    """`tsne`: the test part's features in the plane."""
+
+    pictures: frozenset[str] = frozenset({"tsne"})
+
+    def __call__(self, split: Split, place: Place) -> Iterator[tuple[str, Value]]:
+        """Draws at most ten classes."""
+        features, label = split.test.features.numpy(), split.test.label.numpy()
+        title = f"{split.title}\nt-SNE of the test part's features"
+        yield "tsne", pictures.tsne(place("tsne"), features, label, split.classes, title)

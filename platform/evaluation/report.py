@@ -1,0 +1,97 @@
+"""The one table of an evaluation: the pretrained encoder beside what it has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from skelray.platform.evaluation import linear_fast
+from skelray.platform.evaluation.results import PRETRAINED, RANDOM, RAW, Evaluation
+
+_ENCODERS = {RANDOM: "random encoder (BatchNorm set)", PRETRAINED: "pretrained encoder"}
+
+
+def table(evaluation: Evaluation) -> str:
+    """Caption, figures in percent with one decimal, footnotes; a row per encoder and output."""
+    about, figures = evaluation.about, evaluation.figures
+    columns = {"linear top-1": "top1", "linear top-5": "top5"} if about["linear"] else {}
+    columns |= {f"KNN k={k}": f"knn{k}/top1" for k in about["knn"]}
+    rows = [["", *columns]]
+    for prefix, label in _labels(about).items():
+        names = [f"{prefix}/{_full(name, prefix, about)}" for name in columns.values()]
+        if any(name in figures for name in names):
+            rows.append([label, *(_percent(figures, name) for name in names)])
+    notes = _footnotes(about, figures) if about["linear"] else ()
+    return "\n".join([*_caption(about), "", *_aligned(rows), "", *notes]).rstrip()
+
+
+def _labels(about: Mapping[str, Any]) -> dict[str, str]:
+    """Prefix of the figures -> label of the row; the method's first output goes without a name."""
+    labels = {RAW: "raw coordinates"}
+    for prefix, label in _ENCODERS.items():
+        labels[prefix] = label
+        others = [name for name in about["outputs"] if name != about["first_output"]]
+        labels |= {f"{prefix}/{name}": f"{label}, {name}" for name in others}
+    return labels
+
+
+def _full(name: str, prefix: str, about: Mapping[str, Any]) -> str:
+    """A figure's name: linear columns show the fast recipe in all rows where it ran for all."""
+    if "/" in name:
+        return name
+    fast = prefix == RAW or "fast" in about["linear"]
+    return f"linear_fast/{name}" if fast else f"linear/{name}"
+
+
+def _percent(figures: Mapping[str, float], name: str) -> str:
+    return f"{figures[name]:.1f}" if name in figures else "-"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for number, (label, *cells) in enumerate(rows):
+        right = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
+        yield "  ".join([label.ljust(widths[0]), *right])
+        if number == 0:
+            yield "  ".join("-" * width for width in widths)
+
+
+def _caption(about: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{about['method']} on {about['dataset']}, protocol {about['protocol']}, "
+        f"step {about['step']}",
+        f"{about['train']} training and {about['test']} test recordings of {about['classes']} "
+        "classes; accuracy on the test part in percent",
+    ]
+
+
+def _footnotes(about: Mapping[str, Any], figures: Mapping[str, float]) -> Iterator[str]:
+    fast = (
+        "fast recipe: standardised features, one of "
+        f"{len(linear_fast.RATES)} learning rates chosen on the training part's holdout subjects"
+    )
+    if "fast" in about["linear"]:
+        yield f"linear: {fast}"
+    if "published" not in about["linear"]:
+        return
+    optimiser, epochs = about["recipe"]["optimiser"], about["recipe"]["epochs"]
+    published = (
+        f"published recipe: {optimiser['name'].upper()}, rate {optimiser['lr']:g}, "
+        f"{epochs} epochs, last epoch"
+    )
+    if "fast" in about["linear"]:
+        yield f"{published}: {_published(figures)}"
+        return
+    yield f"linear: {published}"
+    if any(name.startswith(f"{RAW}/") for name in figures):
+        yield "raw coordinates: fast recipe, as the published rate is meant for encoders' features"
+        yield fast
+
+
+def _published(figures: Mapping[str, float]) -> str:
+    return "; ".join(
+        f"{label} {_percent(figures, f'{prefix}/linear/top1')} top-1, "
+        f"{_percent(figures, f'{prefix}/linear/top5')} top-5"
+        for prefix, label in _ENCODERS.items()
+        if f"{prefix}/linear/top1" in figures
+    )

@@ -1,0 +1,65 @@
+"""The figures of one checkpoint on disk: what is known already is not computed again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from skelray.platform import paths
+from skelray.platform.errors import DataError
+
+RAW = "baseline/raw"
+RANDOM = "baseline/random"
+PRETRAINED = "eval"
+
+
+@dataclass
+class Evaluation:
+    """Everything measured on one checkpoint; accuracies in percent.
+
+    Names are `eval/…` for the checkpoint, `baseline/raw/…` and `baseline/random/…` for what it is
+    compared with. `path` is the file; its pictures lie in `folder`, beside it.
+    """
+
+    path: Path
+    about: dict[str, Any]  # data set, protocol, counts, recipes, checkpoint and its hash
+    figures: dict[str, float] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)  # picture's name -> file in `folder`
+
+    @classmethod
+    def open(cls, path: Path, about: Mapping[str, Any]) -> Evaluation:
+        """What is known of these weights; empty where nothing is, or only of other weights."""
+        if not path.exists():
+            return cls(path, dict(about))
+        try:
+            tree = json.loads(path.read_text(encoding="utf-8"))
+            same = tree["about"]["checkpoint_hash"] == about["checkpoint_hash"]
+            known = (tree["figures"], tree["pictures"]) if same else ({}, {})
+        except (json.JSONDecodeError, KeyError, TypeError):
+            raise DataError(f"{path} is damaged: delete it to evaluate again") from None
+        return cls(path, dict(about), *known)
+
+    @property
+    def folder(self) -> Path:
+        """Where the pictures lie."""
+        return self.path.with_suffix("")
+
+    @property
+    def pictures(self) -> list[Path]:
+        """All pictures, by name; no two files have the same name."""
+        return [self.folder / file for _, file in sorted(self.files.items())]
+
+    def has(self, figures: Set[str], pictures: Set[str]) -> bool:
+        """True where all these figures and pictures are there."""
+        drawn = all(
+            name in self.files and (self.folder / self.files[name]).exists() for name in pictures
+        )
+        return figures <= self.figures.keys() and drawn
+
+    def save(self) -> None:
+        """Writes the file atomically."""
+        tree = {"about": self.about, "figures": self.figures, "pictures": self.files}
+        paths.write_json(self.path, tree)

@@ -1,0 +1,43 @@
+"""Pictures: which recordings they show, and that they are drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.image import imread
+
+from skelray.platform.evaluation import pictures
+
+
+def test_tsne_shows_at_most_ten_classes_and_1500_recordings_evenly() -> None:
+    label = np.arange(6000) % 60
+    rows, shown = pictures._chosen(label)
+    assert len(shown) == 10 and shown[0] == 0 and shown[-1] == 59
+    assert set(label[rows]) == set(shown)
+    assert len(rows) == 1000
+    assert len(pictures._chosen(np.arange(4000) % 3)[0]) == 1500
+    assert pictures._chosen(np.array([4, 2, 4]))[0].tolist() == [0, 1, 2]
+
+
+def test_tsne_is_drawn_again_alike_even_for_few_recordings(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    features, label = rng.normal(size=(12, 5)).astype(np.float32), np.arange(12) % 3
+    first = pictures.tsne(tmp_path / "new" / "a.png", features, label, ["x", "y", "z"], "title")
+    second = pictures.tsne(tmp_path / "b.png", features, label, ["x", "y", "z"], "title")
+    assert np.array_equal(imread(first), imread(second))
+    assert [path.name for path in first.parent.iterdir()] == ["a.png"]
+
+
+def test_confusion_matrix_grows_with_the_classes(tmp_path: Path) -> None:
+    label = np.arange(120)
+    names = [f"class {i}" for i in range(120)]
+    small = pictures.confusion(tmp_path / "s.png", label[:4], label[:4], names[:4], "title")
+    large = pictures.confusion(tmp_path / "l.png", label, label[::-1], names, "title")
+    assert imread(small).shape[0] < 1000 < 2500 < imread(large).shape[0]
+
+
+def test_curves_take_records_without_a_rate_and_several_phases(tmp_path: Path) -> None:
+    records = [{"phase": name, "metrics": {"train/loss": 1.0}} for name in "aabb"]
+    assert pictures._phase_starts(records) == [2]
+    assert imread(pictures.curves(tmp_path / "c.png", records, "title")).std() > 0

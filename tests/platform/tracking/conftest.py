@@ -1,0 +1,75 @@
+"""One SQLite store for all tests here (MLflow takes seconds to create one) and a run to track."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from mlflow import MlflowClient
+
+from skelray.platform import registry
+from skelray.platform.config import RunConfig, build
+from skelray.platform.method import DataSpec, Method
+from skelray.platform.skeleton.specs import KINECT_V2
+from skelray.platform.tracking import store
+from skelray.platform.training import checkpoint
+from skelray.platform.training.build import build_method
+from skelray.platform.training.checkpoint import Checkpoint
+
+DATA = DataSpec(skeleton=KINECT_V2, persons=2, coordinates=3, classes=4)
+
+
+@pytest.fixture(scope="session")
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("skelray_home")
+
+
+@pytest.fixture(autouse=True)
+def home(shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("SKELRAY_HOME", str(shared_home))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    yield shared_home
+
+
+@pytest.fixture
+def client(home: Path) -> MlflowClient:
+    return MlflowClient(tracking_uri=store.tracking_uri())
+
+
+@pytest.fixture
+def config() -> RunConfig:
+    tree = {
+        "name": "skeletonclr",
+        "experiment": "synthetic",
+        "preset": "small",
+        "seed": 3,
+        "data": {"dataset": "synthetic", "protocol": "xsub"},
+        "method": {"frames": 8, "queue": 16, "channels": 4, "feature_dim": 16},
+    }
+    return build(registry.load_method("skeletonclr").Config, tree)
+
+
+@pytest.fixture
+def method(config: RunConfig) -> Method:
+    return build_method(config, DATA).eval()
+
+
+@pytest.fixture
+def save(tmp_path: Path, config: RunConfig, method: Method) -> Callable[[int], Checkpoint]:
+    """Writes the checkpoint of a step into the run folder, with weights unlike the initial ones."""
+
+    def write(step: int) -> Checkpoint:
+        with torch.no_grad():
+            for parameter in method.parameters():
+                parameter.add_(0.01 * step)
+        about = {"name": config.name, "config": config.model_dump(mode="json")}
+        return checkpoint.save(
+            tmp_path / "checkpoints",
+            state={"method": method.state_dict()},
+            about={**about, "step": step, "progress": {}, "finished": False},
+            keep=2,
+        )
+
+    return write

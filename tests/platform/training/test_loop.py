@@ -1,0 +1,157 @@
+"""The training loop on toy methods: resume, ranks, phases, accumulation, faults. No Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from skelray.platform.errors import CheckpointError, UsageError
+from skelray.platform.method import Batch, Phase
+from skelray.platform.training import checkpoint
+from skelray.platform.training.loop import Loader, Loop
+from skelray.platform.training.metrics import MetricsFile
+from skelray.platform.training.step import NotFiniteError
+from tests.toys import SAMPLES, TOYS, final_state, on_ranks, toy_loop, train_toys
+
+
+class Killed(BaseException):
+    """Stands for a process that dies."""
+
+
+def killed_after(loop: Loop, steps: int) -> Loop:
+    """The loop, its process dying when batch number `steps` is asked for."""
+    given = 0
+
+    def loader(phase: Phase) -> tuple[Loader, int]:
+        inner, count = loop.loader(phase)
+
+        def epoch(number: int) -> Iterator[list[Batch]]:
+            nonlocal given
+            for parts in inner(number):
+                if given == steps:
+                    raise Killed
+                given += 1
+                yield list(parts)
+
+        return epoch, count
+
+    return replace(loop, loader=loader)
+
+
+def equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.mark.parametrize("name", TOYS)
+@pytest.mark.parametrize("steps", [1, 3, 5])
+def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path, name: str, steps: int) -> None:
+    whole = final_state(toy_loop(name, tmp_path / "whole"))
+    with pytest.raises(Killed):
+        killed_after(toy_loop(name, tmp_path / "killed"), steps).run()
+    assert equal(final_state(toy_loop(name, tmp_path / "killed")), whole)
+    records = MetricsFile(tmp_path / "killed" / "metrics.jsonl").read()
+    expected = MetricsFile(tmp_path / "whole" / "metrics.jsonl").read()
+    assert [r["step"] for r in records] == [r["step"] for r in expected]
+    for ours, theirs in zip(records, expected, strict=True):
+        assert ours["metrics"]["train/loss"] == theirs["metrics"]["train/loss"]
+
+
+def test_a_finished_run_is_left_alone(tmp_path: Path) -> None:
+    first = toy_loop("queue", tmp_path).run()
+    written = (first.path / "state.pt").stat().st_mtime_ns
+    assert toy_loop("queue", tmp_path).run().path == first.path
+    assert (first.path / "state.pt").stat().st_mtime_ns == written
+
+
+def test_two_ranks_equal_one(tmp_path: Path) -> None:
+    on_ranks(2, train_toys, list(TOYS), tmp_path / "two")
+    for name in TOYS:
+        one = final_state(toy_loop(name, tmp_path / "one" / name))
+        last = checkpoint.latest(tmp_path / "two" / name / "checkpoints")
+        assert last is not None
+        two = last.load()["method"]
+        for key, value in one.items():
+            torch.testing.assert_close(two[key], value, atol=2e-5, rtol=2e-4, msg=f"{name} {key}")
+
+
+def test_accumulated_parts_equal_the_whole_batch(tmp_path: Path) -> None:
+    loop = toy_loop("clip", tmp_path / "whole")
+    parts = toy_loop("clip", tmp_path / "parts", accumulate=2)
+    for one in (loop, parts):
+        one.method.encoder[2] = torch.nn.Identity()  # BatchNorm sees parts by definition
+    a, b = final_state(loop), final_state(parts)
+    for key in a:
+        torch.testing.assert_close(a[key], b[key], atol=1e-5, rtol=1e-4)
+    with pytest.raises(UsageError, match=r"accumulate=2.*couples the samples"):
+        toy_loop("gather", tmp_path / "gather", accumulate=2).run()
+
+
+def test_phases_train_what_they_name(tmp_path: Path) -> None:
+    loop = toy_loop("phases", tmp_path, keep_checkpoints=9)
+    start = {key: value.clone() for key, value in loop.method.state_dict().items()}
+    loop.run()
+    steps = SAMPLES // 8
+    states = [
+        checkpoint.Checkpoint.open(tmp_path / "checkpoints" / f"step-{step:08d}").load()["method"]
+        for step in (2 * steps, 4 * steps, 4 * steps + 2 * (steps + 1))
+    ]
+    encoder, head = "encoder.1.weight", "head.weight"
+    assert torch.equal(states[0][head], start[head])
+    assert not torch.equal(states[0][encoder], start[encoder])
+    for key in states[0]:  # the frozen encoder keeps its BatchNorm statistics too
+        assert torch.equal(states[1][key], states[0][key]) != key.startswith("head"), key
+    assert not torch.equal(states[2][encoder], states[1][encoder])
+    assert not torch.equal(states[2][head], states[1][head])
+
+
+def test_records_hold_the_vocabulary(tmp_path: Path) -> None:
+    toy_loop("queue", tmp_path).run()
+    records = MetricsFile(tmp_path / "metrics.jsonl").read()
+    assert [(r["epoch"], r["step"]) for r in records] == [(0, 2), (1, 4), (2, 6)]
+    assert {
+        "train/loss",
+        "train/loss_contrast",
+        "train/lr",
+        "train/grad_norm",
+        "train/samples_seen",
+        "time/step_s",
+        "time/data_wait_pct",
+        "perf/samples_per_s",
+    } <= records[0]["metrics"].keys()
+    assert records[2]["metrics"]["train/samples_seen"] == 48
+    assert records[0]["metrics"]["train/lr"] == 0.05
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_samples_and_checkpoint(tmp_path: Path) -> None:
+    loop = toy_loop("queue", tmp_path)
+    views = loop.method.views
+
+    def poisoned(batch, draws, progress):  # type: ignore[no-untyped-def]
+        scale = float("nan") if progress.step == 3 else 1.0
+        return {name: view * scale for name, view in views(batch, draws, progress).items()}
+
+    loop.method.views = poisoned  # type: ignore[method-assign]
+    with pytest.raises(
+        NotFiniteError, match=r"loss is nan.*epoch 1, step 3; samples toy.*00000002"
+    ):
+        loop.run()
+    last = checkpoint.latest(tmp_path / "checkpoints")
+    assert last is not None and last.step == 2
+
+
+def test_only_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
+    toy_loop("queue", tmp_path, keep_checkpoints=1).run()
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["step-00000006"]
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    last = toy_loop("queue", tmp_path).run()
+    state = last.path / "state.pt"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match=r"step-00000006/state.pt is damaged"):
+        last.load()
