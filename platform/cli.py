@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from skelray.platform import paths, registry
 from skelray.platform.config import resolve
@@ -50,11 +53,15 @@ def run_command(
         return
     from skelray.platform.evaluation import table
     from skelray.platform.runner import run
-    from skelray.platform.tracking.store import ui_command
+    from skelray.platform.tracking.store import ui_address, ui_command
 
     folder, evaluation = run(config, fresh=fresh)
     typer.echo(table(evaluation))
-    typer.echo(f"run folder: {folder}\nlook at curves, pictures and the model: {ui_command()}")
+    typer.echo(
+        f"run folder: {folder}\n"
+        f"curves, pictures and the model in MLflow: {ui_command()}\n"
+        f"then open {ui_address()}"
+    )
 
 
 @app.command("evaluate")
@@ -115,10 +122,20 @@ def _split(arguments: list[str]) -> tuple[str, list[str]]:
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: one clear line for an error the user can act on, exit status 1 or 2."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    # a preempted or cancelled job ends like one that is interrupted: with its status set
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
-        app(arguments, standalone_mode=True)
+        status = app(arguments, standalone_mode=False)
     except SkelrayError as error:
         if "--debug" in arguments:
             raise
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_status)
+    except TyperException as error:  # the command line itself does not fit
+        if message := error.format_message():  # none where the help has been printed
+            typer.echo(f"error: {message.rstrip('.')}: see --help", err=True)
+        sys.exit(error.exit_code)
+    if status:  # 130, on Ctrl-C
+        typer.echo("interrupted: the same command goes on where it stopped", err=True)
+        sys.exit(status)

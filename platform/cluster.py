@@ -1,4 +1,4 @@
-"""The connection to Ray: the cluster one is in (a job, a started cluster), or one on this machine."""
+"""The connection to Ray: the cluster one is in (job or started cluster), or one on this machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 # faster end of a Train run: the controller looks after its workers this often (default 2 s)
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its warnings speak to Ray's developers
 
 import ray
 import ray.data
@@ -29,8 +29,7 @@ def connected() -> Iterator[None]:
         address="auto" if inside else "local",
         include_dashboard=None if inside else False,
         logging_level=logging.ERROR,
-        log_to_driver=True,
-        configure_logging=True,
+        log_to_driver=False,  # workers' logs are in Ray's session folder; errors reach the driver
         runtime_env=_environment(),
     )
     _quiet()
@@ -51,8 +50,8 @@ def _quiet() -> None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
-    logging.getLogger("ray.train").setLevel(logging.WARNING)
+    for name in ("ray.data", "ray.train"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def require_cpus(needed: float, what: str) -> None:

@@ -19,6 +19,8 @@ from skelray.platform import registry
 from skelray.platform.errors import UsageError
 from skelray.platform.method import MethodConfig
 
+PUBLISHED = "published"  # the preset that changes nothing: a method's defaults
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,7 +41,7 @@ class TrainingConfig(_Section):
     workers: int = Field(default=1, ge=1)
     cpus_per_worker: float = Field(default=1.0, gt=0)
     gpus_per_worker: float = Field(default=0.0, ge=0)
-    threads: int = Field(default=0, ge=0)  # of torch per worker; 0: torch's own choice
+    threads: int = Field(default=0, ge=0)  # of torch per worker; 0: the node's cores, shared
     accumulate: int = Field(default=1, ge=1)
     compile: bool = False
     checkpoint_every: int = Field(default=1, gt=0)  # epochs
@@ -56,7 +58,7 @@ class EvaluationConfig(_Section):
     baselines: bool = True  # rows for raw coordinates and for the random encoder
     pictures: bool = True
     batch: int = Field(default=128, gt=0)
-    workers: int = Field(default=1, ge=1)  # actors that extract features
+    workers: int = Field(default=2, ge=1)  # actors that extract features
 
 
 class RunConfig(_Section):
@@ -100,16 +102,20 @@ def resolve(method: str, experiment: str, overrides: Sequence[str] = ()) -> RunC
     kind = registry.load_method(method)
     tree = read_experiment(method, experiment)
     given = parse_overrides(overrides)
-    preset = str(given.get("preset", tree.get("preset", "")))
-    defaults: dict[str, Any] = {"name": method, "experiment": experiment, "preset": preset}
-    if preset:
-        if preset not in kind.PRESETS:
-            hint = registry.nearest(preset, kind.PRESETS) if kind.PRESETS else "it has none"
-            raise UsageError(f"method {method} has no preset {preset!r}: {hint}")
-        merge(defaults, {"method": kind.PRESETS[preset]})
-    merge(defaults, tree)
-    merge(defaults, given)
-    return build(kind.Config, defaults)
+    preset = str(given.pop("preset", tree.pop("preset", "")) or PUBLISHED)
+    presets = {PUBLISHED: {}, **kind.PRESETS}
+    if preset not in presets:
+        hint = registry.nearest(preset, presets)
+        raise UsageError(f"method {method} has no preset {preset!r}: {hint}")
+    values: dict[str, Any] = {"method": presets[preset]}
+    merge(values, tree)
+    merge(values, given)
+    if fixed := {"name", "experiment"} & set(values):
+        raise UsageError(f"key {min(fixed)!r} cannot be set: it is an argument of its own")
+    chosen = "" if preset == PUBLISHED else preset
+    return build(
+        kind.Config, {"name": method, "experiment": experiment, "preset": chosen, **values}
+    )
 
 
 def build(method: type[MethodConfig], tree: Mapping[str, Any]) -> RunConfig:
@@ -117,9 +123,9 @@ def build(method: type[MethodConfig], tree: Mapping[str, Any]) -> RunConfig:
     values = dict(tree)
     own = [f"method.{name}" for name in keys_of(method)]
     try:
-        values["method"] = method(**values.get("method", {}))
+        values["method"] = method.model_validate(values.get("method", {}))
     except ValidationError as error:
-        raise UsageError(explain(error, own, "method.")) from None
+        raise UsageError(explain(error, own, ("method",))) from None
     try:
         return RunConfig(**values)
     except ValidationError as error:
@@ -131,9 +137,8 @@ def read_experiment(method: str, experiment: str) -> dict[str, Any]:
     files = registry.experiment_files()
     known = [name for owner, name in files if owner == method]
     if experiment not in known:
-        raise UsageError(
-            f"method {method} has no experiment {experiment!r}: {registry.nearest(experiment, known)}"
-        )
+        hint = registry.nearest(experiment, known)
+        raise UsageError(f"method {method} has no experiment {experiment!r}: {hint}")
     return read_yaml(files[method, experiment])
 
 
@@ -141,7 +146,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping; UsageError names file and line."""
     try:
         tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except (yaml.YAMLError, OSError) as error:
+    except (yaml.YAMLError, ValueError, OSError) as error:  # ValueError: no UTF-8, no such date
         raise UsageError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict):
         raise UsageError(f"{path} must hold a mapping of keys to values")
@@ -171,7 +176,7 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
             raise UsageError(f"{override!r} is not of the form key=value")
         try:
             value = yaml.load(text, Loader=_Loader)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):
             raise UsageError(f"the value of {override!r} cannot be read") from None
         branch: dict[str, Any] = {}
         leaf = branch
@@ -193,11 +198,13 @@ def merge(base: dict[str, Any], over: Mapping[str, Any]) -> None:
             base[key] = dict(value) if isinstance(value, Mapping) else value
 
 
-def explain(error: ValidationError, known: Sequence[str], prefix: str = "") -> str:
+def explain(error: ValidationError, known: Sequence[str], prefix: Sequence[str] = ()) -> str:
     """One line of pydantic's first complaint: the dotted key, what is wrong, the nearest key."""
     first = error.errors()[0]
-    key = prefix + ".".join(str(part) for part in first["loc"])
+    key = ".".join(str(part) for part in (*prefix, *first["loc"]))
     if first["type"] == "extra_forbidden":
+        # the section is what is forgotten most: lr for method.lr
+        known = [name for name in known if name.endswith(f".{key}")] or known
         return f"unknown key {key!r}: {registry.nearest(key, known)}"
     if first["type"] == "missing":
         return f"key {key!r} is missing: give it in the experiment's YAML or as {key}=VALUE"

@@ -1,4 +1,4 @@
-"""The data set contract: what a folder under `datasets/` provides, and the neutral sample it yields.
+"""The data set contract: what a folder under `datasets/` provides, and the sample it yields.
 
 A data set turns the files its owners publish into `SkeletonSample`s and says which of them train
 and which test. It never writes stores (`skelray.platform.data` does) and it changes no number:

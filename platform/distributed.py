@@ -32,7 +32,7 @@ def barrier() -> None:
 
 
 def all_gather_rows(rows: Tensor) -> Tensor:
-    """(n, …) of every rank -> (n · world, …) in rank order, without gradient; n equal on all ranks."""
+    """(n, …) of each rank, n equal on all -> (n · world, …) in rank order, without gradient."""
     if world_size() == 1:
         return rows
     pieces = [torch.empty_like(rows) for _ in range(world_size())]
@@ -50,7 +50,8 @@ class _GatherWithGradient(Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        total = gradient.contiguous()
+        # a copy: autograd may hand the same tensor to others
+        total = gradient.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
         start = rank() * ctx.count
         return total[start : start + ctx.count]
@@ -112,10 +113,10 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
             raise ValueError(f"expected at least 2 dimensions, got {input.dim()}")
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalises with the statistics of the global batch in training, the running ones otherwise."""
+        """Normalises with the global batch's statistics in training, the running ones otherwise."""
         if not self.training or world_size() == 1:
             return super().forward(input)
-        x = input.float()
+        x = input.to(torch.promote_types(input.dtype, torch.float32))
         over = [d for d in range(x.dim()) if d != 1]
         shape = [1, -1] + [1] * (x.dim() - 2)
         rows = x.new_tensor(float(x.numel() // x.shape[1]))
@@ -183,7 +184,7 @@ def state_hash(state: Mapping[str, Tensor]) -> str:
 
 
 def assert_equal_state(module: nn.Module) -> None:
-    """RuntimeError where the ranks' states differ: a bug in a method's queue, teacher or counter."""
+    """RuntimeError where the ranks' states differ: a bug in a queue, teacher or counter."""
     if world_size() == 1:
         return
     hashes: list[Any] = [None] * world_size()

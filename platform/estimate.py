@@ -1,4 +1,4 @@
-"""`--dry-run`: the resolved configuration and what the run costs, measured on this machine without Ray.
+"""`--dry-run`: the resolved configuration and what the run costs, measured here without Ray.
 
 One training step is really run on made-up recordings of the data set's shape; counts of recordings
 come from the prepared store where it exists.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ import yaml
 
 from skelray.platform import registry
 from skelray.platform.config import RunConfig
+from skelray.platform.data.order import steps_per_epoch
 from skelray.platform.data.source import Source
 from skelray.platform.dataset import Dataset, SkeletonSample
 from skelray.platform.errors import DataError
@@ -57,6 +59,8 @@ def _costs(config: RunConfig, dataset: type[Dataset]) -> Iterator[str]:
     for phase in method.phases():
         count = max(2, phase.batch // workers)
         batch = made_up_batch(method, dataset, phase.name, count)
+        if not phase.labels:
+            batch = replace(batch, label=None)
         size = sum(ragged.frames.nbytes for ragged in batch.skeletons.values()) / count
         seconds = _step_seconds(method, phase, batch)
         steps = _steps(config, method, phase)
@@ -78,11 +82,11 @@ def _steps(config: RunConfig, method: Method, phase: Phase) -> int:
         cache = next(iter(source.caches(method.inputs(phase.name)).values()))
     except DataError:
         return 0
-    return len(source.rows(cache.index, phase.part)) // phase.batch
+    return steps_per_epoch(len(source.rows(cache.index, phase.part)), phase.batch, phase.last)
 
 
 def made_up_batch(method: Method, dataset: type[Dataset], use: str, count: int) -> Batch:
-    """`count` random recordings of the data set's shape, preprocessed for `use` (a phase or output)."""
+    """`count` random recordings of the data set's shape, preprocessed for a phase or output."""
     generator = np.random.default_rng(0)
     skeleton, persons = dataset.skeleton, dataset.persons
     shape = (_FRAMES * persons, skeleton.n_joints, skeleton.dimensions)

@@ -27,7 +27,7 @@ class Optimiser(BaseModel):
     weight_decay: float = Field(default=0.0, ge=0)
 
     def build(self, groups: Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
-        """The torch optimiser over parameter groups; a group's `lr_scale` (default 1) scales its rate."""
+        """Torch's optimiser over parameter groups; `lr_scale` (default 1) scales a group's rate."""
         scaled = [{"lr_scale": 1.0, **group} for group in groups]
         for group in scaled:
             group["lr"] = self.lr * group["lr_scale"]

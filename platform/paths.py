@@ -1,4 +1,4 @@
-"""Where everything lives: below SKELRAY_HOME (default ~/skelray), never in the working directory."""
+"""Where everything lives: below SKELRAY_HOME (default ~/skelray), not in the working directory."""
 
 from __future__ import annotations
 

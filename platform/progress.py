@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 
 
 def progress_bar(what: str, total: int, unit: str) -> Any:
-    """A tqdm bar on standard error; when that is no terminal (a job's log), a line every 30 seconds."""
+    """A tqdm bar on standard error; where that is no terminal (a log), a line every 30 seconds."""
     watched = sys.stderr.isatty()
     return tqdm(
         total=total,

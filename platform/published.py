@@ -1,9 +1,11 @@
-"""Weights of published implementations in skelray's methods: strict, read without running their code."""
+"""Weights of published implementations in skelray's methods: strict, and no foreign code runs."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
@@ -11,6 +13,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from skelray.platform import registry
+from skelray.platform.config import explain, keys_of
 from skelray.platform.errors import CheckpointError, UsageError
 from skelray.platform.method import matches
 
@@ -21,7 +24,7 @@ def load_published(
     network: Literal["pretrain", "classifier"] = "pretrain",
     **config: Any,
 ) -> nn.Module:
-    """The method named `name`, or a classifier on its encoder, with an original's weights, in eval mode.
+    """The method `name`, or a classifier on its encoder, with an original's weights, in eval mode.
 
     `config` overrides what the tensors' shapes imply. CheckpointError where a key is missing,
     unknown or of another shape, naming it; keys that the method declares absent from the original
@@ -32,7 +35,8 @@ def load_published(
     try:
         settings = kind.Config(**{**published.config, **config})
     except ValidationError as error:
-        raise UsageError(f"load_published({name!r}): {error.errors()[0]['msg']}") from None
+        reason = explain(error, list(keys_of(kind.Config)))
+        raise UsageError(f"load_published({name!r}): {reason}") from None
     module: nn.Module = kind(settings, published.data)
     if network == "classifier":
         assert isinstance(module, kind)
@@ -45,16 +49,27 @@ def load_published(
 
 
 def read_state(file: Path) -> dict[str, Tensor]:
-    """A flat state dict from a torch file, restricted to tensors; `module.` prefixes are removed."""
+    """A flat state dict of tensors from a torch file; `module.` prefixes are removed."""
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"{file} does not exist") from None
+    except UnpicklingError as error:
+        # torch's own line advises to switch the check off
+        unsafe = re.search(r"GLOBAL (\S+)", str(error))
+        reason = f"it holds a {unsafe[1]}" if unsafe else "it is damaged or no torch file"
+        raise CheckpointError(
+            f"{file} is not read, {reason}: save its state_dict, tensors only"
+        ) from None
     except Exception as error:  # torch raises many kinds for foreign or damaged files
         reason = " ".join(str(error).split())[:160]
         raise CheckpointError(f"{file} is no readable torch checkpoint: {reason}") from None
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise CheckpointError(f"{file} does not hold a flat dictionary of tensors")
+    if not isinstance(state, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
+        raise CheckpointError(
+            f"{file} does not hold a flat dictionary of tensors: save a model's state_dict alone"
+        )
     return {key.removeprefix("module."): value for key, value in state.items()}
 
 
@@ -71,6 +86,7 @@ def load_strictly(
     for key, value in state.items():
         if value.shape != own[key].shape:
             raise CheckpointError(
-                f"{source}: {key!r} has shape {tuple(value.shape)}, expected {tuple(own[key].shape)}"
+                f"{source}: {key!r} has shape {tuple(value.shape)}, "
+                f"expected {tuple(own[key].shape)}"
             )
     module.load_state_dict({**own, **state})

@@ -1,7 +1,7 @@
 """Finds plugins by name: the folders of this repository and other people's packages.
 
-A folder below `methods/` says in its `__init__.py` `METHODS = {name: "module:Class"}`, one below `datasets/`
-`DATASETS = {name: "module:Class"}`; the strings let `list` name plugins without importing torch. Another
+A folder below `methods/` says in its `__init__.py` `METHODS = {name: "module:Class"}`, one below
+`datasets/` `DATASETS = {name: "module:Class"}`; a plugin is imported when it is asked for. Another
 package announces classes through the entry-point groups `skelray.methods` and `skelray.datasets`.
 """
 
@@ -22,8 +22,10 @@ from skelray.platform.method import Method
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """ "; did you mean …?" or the list of what there is, to end an error's line."""
+    """The end of an error's line: the name that was probably meant, or all there are."""
     known = sorted(known)
+    if not known:
+        return "there is none"
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(known)}"
 
@@ -36,14 +38,18 @@ def _plugins(kind: str) -> Mapping[str, str]:
         for module in pkgutil.iter_modules([str(Path(root) / kind)]):
             package = importlib.import_module(f"skelray.{kind}.{module.name}")
             for name, target in getattr(package, kind.upper(), {}).items():
-                found[name] = f"{package.__name__}.{target}"
+                _add(found, name, f"{package.__name__}.{target}")
     for entry in entry_points(group=f"skelray.{kind}"):
-        if entry.name in found:
-            raise UsageError(
-                f"two plugins are named {entry.name!r}: {found[entry.name]}, {entry.value}"
-            )
-        found[entry.name] = entry.value
+        _add(found, entry.name, entry.value)
     return found
+
+
+def _add(found: dict[str, str], name: str, target: str) -> None:
+    if name in found:
+        raise UsageError(
+            f"two plugins are named {name!r}, {found[name]} and {target}: uninstall or rename one"
+        )
+    found[name] = target
 
 
 def _load(kind: str, what: str, name: str) -> type:
@@ -80,7 +86,8 @@ def experiment_files() -> dict[tuple[str, str], Path]:
     roots = [Path(root) / "experiments" for root in skelray.__path__]
     for entry in entry_points(group="skelray.methods"):
         package = importlib.import_module(entry.value.partition(":")[0].partition(".")[0])
-        roots += [Path(root) / "experiments" for root in package.__path__]
+        # a plugin may be a single module: it ships no experiments
+        roots += [Path(root) / "experiments" for root in getattr(package, "__path__", ())]
     return {
         (file.parent.name, file.stem): file
         for root in roots

@@ -47,6 +47,7 @@ def run(config: RunConfig, *, fresh: bool = False) -> tuple[Path, Evaluation]:
     An unfinished run of the same configuration, data and seed goes on from its newest checkpoint; a
     finished one only gets missing evaluations; `fresh` sets the earlier one aside.
     """
+    check_data(config.data)
     with cluster.connected():
         training = config.training
         cluster.require_cpus(training.workers * training.cpus_per_worker, "training")
@@ -93,17 +94,26 @@ def evaluate_run(path: Path, overrides: Sequence[str] = ()) -> tuple[Path, Evalu
 
 
 def open_source(config: DataConfig) -> Source:
-    """The prepared data of a run; generated data sets are generated and prepared where they are missing."""
-    dataset = registry.load_dataset(config.dataset)
-    dataset.protocol(config.protocol)
-    if not (store_path(dataset, config.size) / MANIFEST).exists():
-        if not dataset().generated:
-            raise UsageError(
-                f"data set {config.dataset} is not prepared: run `python experiments/prepare.py "
-                f"{config.dataset} --raw FOLDER` first"
-            )
+    """The prepared data of a run; generated data sets are prepared first where they are not."""
+    if not _prepared(config):
         prepare_dataset(config.dataset, None, size=config.size)
     return Source.open(config)
+
+
+def check_data(config: DataConfig) -> None:
+    """UsageError unless the data set and protocol exist and the recordings are there or generated."""
+    dataset = registry.load_dataset(config.dataset)
+    dataset.protocol(config.protocol)
+    if not _prepared(config) and not dataset().generated:
+        raise UsageError(
+            f"data set {config.dataset} is not prepared: run `python experiments/prepare.py "
+            f"{config.dataset} --raw FOLDER` first"
+        )
+
+
+def _prepared(config: DataConfig) -> bool:
+    dataset = registry.load_dataset(config.dataset)
+    return (store_path(dataset, config.size) / MANIFEST).exists()
 
 
 def build_caches(config: RunConfig, source: Source) -> None:
@@ -146,7 +156,13 @@ def _pretrain(config: RunConfig, source: Source, folder: Path, tracker: Tracker)
         return last
     if last is not None:
         print(f"going on with {folder.name} from {last.path.name}")
-    epochs = sum(phase.epochs for phase in build_method(config, source.spec).phases())
+    phases = build_method(config, source.spec).phases()
+    for phase in phases:
+        print(
+            f"{phase.name}: {phase.epochs} epochs, global batch {phase.batch} on "
+            f"{config.training.workers} worker(s), learning rate {phase.optimiser.lr:g}"
+        )
+    epochs = sum(phase.epochs for phase in phases)
     origin = {"mlflow_run_id": tracker.run_id or "", "git_sha": git_tags().get("git_sha", "")}
     with Watcher(folder, tracker, epochs=epochs):
         return train(config, folder, origin=origin)

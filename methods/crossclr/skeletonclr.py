@@ -91,7 +91,7 @@ class SkeletonCLR(Method):
             "momentum": 0.98,
             "temperature": 0.1,
             "key_init": "copy",
-            "epochs": 80,
+            "epochs": 40,
             "batch": 64,
             "lr": 0.05,
             "milestones": (0.8,),

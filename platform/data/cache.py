@@ -1,4 +1,4 @@
-"""The cache: a store's recordings after one preprocessing, as two Arrow files that nodes memory-map.
+"""The cache: a store's recordings after one preprocessing, in two Arrow files, memory-mapped.
 
 `index.arrow` has a row per recording (identity, labels, lengths); `frames.arrow` a row per frame,
 in one batch, so that all frames are one flat buffer without a copy. Keyed by the hashes of store

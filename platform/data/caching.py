@@ -1,10 +1,11 @@
-"""Fills caches: one preprocessing over a whole store, in parallel Ray tasks, without growing memory."""
+"""Fills caches: one preprocessing over a whole store in parallel Ray tasks, in constant memory."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import ray.data
 from skelray.platform.data import store
 from skelray.platform.data.cache import Cache, cache_path
 from skelray.platform.dataset import Dataset, SkeletonSample
-from skelray.platform.errors import DataError
+from skelray.platform.errors import DataError, SkelrayError
 from skelray.platform.method.draws import key_of
 from skelray.platform.preprocessing import Preprocessing
 from skelray.platform.progress import progress_bar
@@ -34,26 +35,35 @@ def build(source: store.Store, dataset: type[Dataset], preprocessing: Preprocess
         partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        parts = _write_parts(source, dataset, preprocessing, partial)
-        _merge(parts, partial)
-        for part in parts:
-            part.unlink()
         try:
-            partial.rename(target)
-        except OSError:  # another run has finished the same cache meanwhile
-            shutil.rmtree(partial)
+            parts = _write_parts(source, dataset, preprocessing, partial)
+            _merge(parts, partial)
+            for part in parts:
+                part.unlink()
+            with suppress(OSError):  # another run has finished the same cache meanwhile
+                partial.rename(target)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
     return Cache.open(target)
 
 
 def _write_parts(
     source: store.Store, dataset: type[Dataset], preprocessing: Preprocessing, folder: Path
 ) -> list[Path]:
-    rows = [{"shard": os.fspath(path), "number": i} for i, path in enumerate(source.shards)]
+    shards = zip(source.shards, source.manifest["shards"], strict=True)
+    rows = [
+        {"shard": os.fspath(path), "number": number}
+        for number, (path, shard) in enumerate(shards)
+        if shard["rows"]  # all recordings of a shard may be damaged
+    ]
 
     def work(row: dict[str, Any]) -> dict[str, Any]:
         part = folder / f"part-{int(row['number']):05d}.arrow"
-        count = _write_part(Path(row["shard"]), dataset, preprocessing, part)
-        return {"part": os.fspath(part), "rows": count}
+        try:
+            count = _write_part(Path(row["shard"]), dataset, preprocessing, part)
+        except SkelrayError as error:  # Ray would bury its line in tracebacks
+            return {"part": "", "rows": 0, "error": str(error)}
+        return {"part": os.fspath(part), "rows": count, "error": ""}
 
     results = ray.data.from_items(rows, override_num_blocks=len(rows)).map(work, num_cpus=0.5)
     parts = []
@@ -61,6 +71,8 @@ def _write_parts(
         f"preprocess {preprocessing.name}", source.manifest["samples"], "recordings"
     ) as bar:
         for result in results.iter_rows():
+            if result["error"]:
+                raise DataError(result["error"])
             parts.append(Path(result["part"]))
             bar.update(result["rows"])
     return sorted(parts)
@@ -70,11 +82,13 @@ def _write_part(
     shard: Path, dataset: type[Dataset], preprocessing: Preprocessing, part: Path
 ) -> int:
     rows = [_row(sample, dataset, preprocessing) for sample in store.read_shard(shard, dataset)]
-    with pa.OSFile(os.fspath(part), "wb") as file:
-        table = pa.Table.from_pylist(rows, schema=_part_schema(rows[0]))
-        with pa.ipc.new_file(file, table.schema) as writer:
-            writer.write_table(table)
+    _write_arrow(part, pa.Table.from_pylist(rows, schema=_part_schema(rows[0])))
     return len(rows)
+
+
+def _write_arrow(path: Path, table: pa.Table) -> None:
+    with pa.OSFile(os.fspath(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
 
 
 def _row(
@@ -130,15 +144,11 @@ def _merge(parts: list[Path], folder: Path) -> None:
         [(name, column.type) for name, column in columns.items()],
         metadata={"shape": " ".join(map(str, shape))},
     )
-    with pa.OSFile(os.fspath(folder / "frames.arrow"), "wb") as file:
-        with pa.ipc.new_file(file, schema) as writer:
-            writer.write_batch(pa.record_batch(list(columns.values()), schema=schema))
+    _write_arrow(folder / "frames.arrow", pa.table(list(columns.values()), schema=schema))
     for scratch, *_ in flat.values():
         scratch.unlink()
     index = pa.concat_tables([t.drop_columns(["shape", "values", "present"]) for t in tables])
-    with pa.OSFile(os.fspath(folder / "index.arrow"), "wb") as file:
-        with pa.ipc.new_file(file, index.schema) as writer:
-            writer.write_table(index.combine_chunks())
+    _write_arrow(folder / "index.arrow", index.combine_chunks())
 
 
 def _fill(buffer: np.ndarray, chunks: Iterator[pa.Array]) -> None:

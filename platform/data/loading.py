@@ -72,7 +72,7 @@ class Columns:
         label = values.pop("label")
         return Batch(
             index=rows,
-            id=list(self.id[rows.numpy()]),
+            id=self.id[rows.numpy()].tolist(),
             skeletons=skeletons,
             label=label if labels and bool((label >= 0).all()) else None,
             **values,
@@ -121,7 +121,7 @@ class ResidentField:
 
 
 def _tensor(array: np.ndarray) -> Tensor:
-    """A tensor over read-only memory: it is only gathered from, so torch's warning does not apply."""
+    """A tensor over read-only memory: only gathered from, so torch's warning does not apply."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array)
@@ -155,7 +155,7 @@ class ResidentData:
 
 
 def _on_device(caches: Mapping[str, Cache], device: torch.device, residency: Residency) -> bool:
-    """True where the frames should live on the device: asked for, or at most a third of what is free."""
+    """True where the frames should live on the device: asked for, or at most a third of it."""
     if residency != "auto":
         return residency == "device"
     if device.type != "cuda":

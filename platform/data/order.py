@@ -1,4 +1,4 @@
-"""Which samples form which batch: one permutation per epoch, the same for every number of workers."""
+"""Which samples form which batch: a permutation per epoch, equal for every number of workers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def epoch_permutation(count: int, *, seed: int, epoch: int) -> np.ndarray:
 
 
 def steps_per_epoch(count: int, batch: int, last: Literal["drop", "pad"]) -> int:
-    """Batches of an epoch; UsageError where not even one is full and incomplete ones are dropped."""
+    """Batches of an epoch; UsageError where incomplete ones are dropped and none is full."""
     if last == "drop" and count < batch:
         raise UsageError(
             f"the global batch of {batch} is larger than the {count} training samples: "
@@ -38,7 +38,7 @@ def batches(
     rank: int = 0,
     world: int = 1,
 ) -> Iterator[np.ndarray]:
-    """This rank's rows of each global batch: equal contiguous slices, in sample order over the ranks.
+    """This rank's rows of each global batch: equal contiguous slices, in order over the ranks.
 
     `drop` leaves out the incomplete last batch; `pad` fills it to a multiple of `world` with the
     epoch's first samples, so that at most world - 1 samples occur twice.

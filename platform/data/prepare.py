@@ -47,10 +47,9 @@ def prepare(dataset: type[Dataset], raw: Path, target: Path, *, fresh: bool = Fa
     reports = _write_shards(dataset, shards, partial)
     manifest = _manifest(dataset, raw, discovery, reports)
     if not manifest["samples"]:
-        first = next(iter(manifest["skipped"].items()))
-        raise DataError(
-            f"all {len(discovery.items)} recordings below {raw} are damaged: {first[1]}"
-        )
+        shutil.rmtree(partial)  # or its reports would still say so when the files are repaired
+        reason = manifest["skipped"][discovery.items[0].id]
+        raise DataError(f"all {len(discovery.items)} recordings below {raw} are damaged: {reason}")
     paths.write_json(partial / store.MANIFEST, manifest)
     if target.exists():
         shutil.rmtree(target)

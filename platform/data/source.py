@@ -1,4 +1,4 @@
-"""A prepared data set under one protocol: caches by preprocessing, parts as rows, the DataSpec of a method."""
+"""A prepared data set under one protocol: caches, parts as rows, what a method may know of it."""
 
 from __future__ import annotations
 

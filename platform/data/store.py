@@ -49,11 +49,11 @@ SCHEMA = pa.schema(
 
 def check_sample(sample: SkeletonSample, dataset: type[Dataset]) -> None:
     """DataError unless the sample's arrays fit the data set's skeleton and each other."""
-    skeleton = dataset.skeleton
     bodies = int(np.sum(sample.frame_bodies))
-    expected = (bodies, skeleton.n_joints, skeleton.dimensions)
-    if sample.xyz.shape != expected:
-        raise DataError(f"{sample.id}: joints have shape {sample.xyz.shape}, expected {expected}")
+    for name, per_body in _body_shapes(dataset).items():
+        value, expected = getattr(sample, name), (bodies, *per_body)
+        if value is not None and value.shape != expected:
+            raise DataError(f"{sample.id}: {name} has shape {value.shape}, expected {expected}")
     if sample.frames == 0:
         raise DataError(f"{sample.id}: the recording has no frames")
     if bodies == 0:
@@ -64,6 +64,18 @@ def check_sample(sample: SkeletonSample, dataset: type[Dataset]) -> None:
         raise DataError(
             f"{sample.id}: label {sample.label} is outside 0..{len(dataset.classes) - 1}"
         )
+
+
+def _body_shapes(dataset: type[Dataset]) -> dict[str, tuple[int, ...]]:
+    """The shape of one body's share of each array that has a row per body."""
+    joints = dataset.skeleton.n_joints
+    return {
+        "xyz": (joints, dataset.skeleton.dimensions),
+        "body_id": (),
+        "body_header": (len(dataset.header),),
+        "joint_state": (joints,),
+        "color_xy": (joints, 2),
+    }
 
 
 def write_shard(path: Path, samples: Iterable[SkeletonSample]) -> int:
@@ -107,12 +119,14 @@ class Store:
             raise DataError(
                 f"no prepared data set at {path}: run `skelray prepare` first"
             ) from None
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path / MANIFEST} is damaged ({error}): prepare it again") from None
+        except ValueError as error:
+            raise DataError(
+                f"{path / MANIFEST} is damaged ({error}): prepare it again with --fresh"
+            ) from None
         if manifest.get("version") != VERSION:
             raise DataError(
-                f"{path} has store version {manifest.get('version')}, this skelray reads {VERSION}: "
-                "prepare it again with --fresh"
+                f"{path} has store version {manifest.get('version')}, this skelray reads "
+                f"{VERSION}: prepare it again with --fresh"
             )
         return cls(path, manifest)
 
@@ -132,14 +146,10 @@ def read_shard(path: Path, dataset: type[Dataset]) -> Iterator[SkeletonSample]:
     try:
         table = pq.read_table(path, schema=SCHEMA)
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path} cannot be read ({error}): prepare the data set again") from None
-    joints, dimensions = dataset.skeleton.n_joints, dataset.skeleton.dimensions
-    shapes = {
-        "xyz": (-1, joints, dimensions),
-        "body_header": (-1, max(1, len(dataset.header))),
-        "joint_state": (-1, joints),
-        "color_xy": (-1, joints, 2),
-    }
+        raise DataError(
+            f"{path} cannot be read ({error}): prepare the data set again with --fresh"
+        ) from None
+    shapes = _body_shapes(dataset)
     columns = {name: table.column(name) for name in SCHEMA.names}
     for row in range(table.num_rows):
         values: dict[str, Any] = {"id": columns["id"][row].as_py()}
@@ -148,5 +158,5 @@ def read_shard(path: Path, dataset: type[Dataset]) -> Iterator[SkeletonSample]:
         for name in _ARRAYS:
             cell = columns[name][row]
             if cell.is_valid:
-                values[name] = cell.values.to_numpy().reshape(shapes.get(name, (-1,)))
+                values[name] = cell.values.to_numpy().reshape(-1, *shapes.get(name, ()))
         yield SkeletonSample(**values)

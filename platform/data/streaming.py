@@ -63,7 +63,10 @@ class StreamingLoader:
         ray.data.DataContext.get_current().execution_options.preserve_order = True
         rows = [{"rows": part.tolist()} for parts in steps for part in parts]
         stream = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-            _Reader, fn_constructor_args=(self.folders,), concurrency=1, num_cpus=0.1
+            _Reader,  # type: ignore[arg-type] # Ray takes classes, its annotation does not say so
+            fn_constructor_args=(self.folders,),
+            compute=ray.data.ActorPoolStrategy(size=1),
+            num_cpus=0.1,
         )
         answers = iter(stream.iter_rows())
         for parts in steps:

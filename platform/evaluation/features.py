@@ -92,7 +92,11 @@ def extract(
         needed = np.unique(np.concatenate([rows[part] for part, _ in missing]))
         names = sorted({name for _, name in missing})
         actor = {"checkpoint": checkpoint, "source": source, "outputs": names}
-        pool = {"concurrency": workers, "num_cpus": num_cpus, "num_gpus": num_gpus}
+        pool = {
+            "compute": ray.data.ActorPoolStrategy(size=workers),
+            "num_cpus": num_cpus,
+            "num_gpus": num_gpus,
+        }
         found = _run_pool(method, needed, batch, actor, pool)
         for (part, name), file in missing.items():
             values = found[name][np.searchsorted(needed, rows[part])]

@@ -1,4 +1,4 @@
-"""What a method receives: a batch of recordings as flat buffers plus offsets, already on the device."""
+"""What a method receives: a batch of recordings as flat buffers plus offsets, on the device."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class Ragged:
-    """N sequences of different lengths T_i, laid end to end: ΣT frames, M persons, V joints, C coordinates."""
+    """N sequences of lengths T_i end to end: ΣT frames, M persons, V joints, C coordinates."""
 
     frames: Tensor  # (ΣT, M, V, C) float32
     offsets: Tensor  # (N + 1,) int64: sequence i is frames[offsets[i]:offsets[i + 1]]

@@ -33,7 +33,7 @@ class MethodConfig(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class ClipSpec:
-    """Which RGB frames a method reads: how many, their stored side in pixels, the box they are cut to."""
+    """Which RGB frames a method reads: how many, their side in pixels, the box they are cut to."""
 
     frames: int
     size: int
@@ -54,7 +54,7 @@ class DataSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """What a phase or an output reads: field name -> preprocessing, and the clip if there is one."""
+    """What a phase or an output reads: field name -> preprocessing, and the clip, if any."""
 
     skeletons: Mapping[str, Preprocessing] = field(default_factory=dict)
     clip: ClipSpec | None = None
@@ -117,7 +117,7 @@ class Phase(BaseModel):
 
 
 class EvalRecipe(BaseModel):
-    """How a classifier on top of features is trained and judged; `source` names where it was published."""
+    """How a classifier on features is trained and judged; `source`: where it was published."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -168,7 +168,7 @@ class Method(nn.Module, ABC):
         """The phases of pretraining in order."""
 
     def parameter_groups(self, phase: Phase) -> list[dict[str, Any]]:
-        """Parameter groups of the phase's optimiser; `lr_scale` scales the rate. Default: one group."""
+        """Parameter groups of the phase's optimiser, by default one; `lr_scale` scales the rate."""
         return [{"params": [p for p in self.parameters() if p.requires_grad]}]
 
     @abstractmethod
@@ -183,18 +183,18 @@ class Method(nn.Module, ABC):
         """The loss of a step; all trainable parameters take part (DDP wraps this)."""
 
     def after_step(self, carry: Mapping[str, Tensor], progress: Progress) -> None:
-        """After the optimiser's step: EMA teachers, queues. `carry` holds the global batch's rows."""
+        """After the optimiser's step: EMA teachers, queues. `carry`: rows of the global batch."""
 
     @abstractmethod
     def eval_views(self, batch: Batch, output: str, draws: Draws | None = None) -> Views:
-        """Deterministic inputs for `features`; with `draws`, that evaluation's training augmentation."""
+        """Deterministic inputs for `features`; with `draws`, augmented to train that evaluation."""
 
     @abstractmethod
     def features(self, views: Views, names: Sequence[str]) -> dict[str, Tensor]:
         """Features (N, D) by output name: before the projector, in eval mode."""
 
     def classifier(self, classes: int, output: str, recipe: EvalRecipe) -> nn.Module:
-        """A network from `eval_views` to logits (N, classes), for recipes that do not read cached features."""
+        """From `eval_views` to logits (N, classes), for recipes that read no cached features."""
         raise NotImplementedError(f"{type(self).__name__} has no classifier for recipe training")
 
     @classmethod

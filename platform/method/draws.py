@@ -47,7 +47,8 @@ def _mix(x: Tensor) -> Tensor:
 class Draws:
     """Random values for one batch; every method returns (N, *shape) on the device of `keys`.
 
-    A tag names one use ("query/shear"); the same tag gives the same values again. Two uses need two tags.
+    A tag names one use ("query/shear"); the same tag gives the same values again, so that two uses
+    need two tags.
     """
 
     def __init__(self, seed: int, epoch: int, keys: Tensor, *, step: int = 0) -> None:
@@ -93,7 +94,7 @@ class Draws:
         return _shift_right(self._bits(tag, shape), 1).argsort(dim=-1, stable=True)
 
     def shared(self, tag: str, *shape: int) -> Tensor:
-        """Uniform float32 in [0, 1) of shape `shape`: one value for all samples of a step, on every rank."""
+        """Uniform float32 in [0, 1) of shape `shape`, equal for a step's samples and all ranks."""
         if (given := self._given(tag)) is not None:
             return given
         one = torch.tensor([key_of("shared", self.step)], device=self.keys.device)

@@ -1,4 +1,4 @@
-"""From a stored sample to what one family of methods reads; NumPy only, pure, cached once per data set."""
+"""From a stored sample to what a family of methods reads: pure, NumPy only, cached."""
 
 from skelray.platform.preprocessing import body_centred  # noqa: F401 - registers the family
 from skelray.platform.preprocessing.spec import Preprocessed, Preprocessing, register

@@ -1,4 +1,4 @@
-"""`body_centred`: every body about its own centre joint, resized to a fixed length, shoulders aligned.
+"""`body_centred`: bodies about their own centre joint, of a fixed length, shoulders aligned.
 
 The family of LinguoLi/CrosSCLR (tools/ntu_gendata.py, feeder/preprocess_ntu.py) and of what
 followed it (AimCLR and its successors). NTU's values: two persons, 50 frames.
@@ -33,7 +33,7 @@ def body_centred(
     centre: Literal["shoulders", "root"] = "shoulders",
     align: Literal["frame", "sequence", "none"] = "frame",
 ) -> Preprocessed:
-    """frames (`frames`, M, V, 3); `length` is the number of frames in which the first body is seen.
+    """Frames (`frames`, M, V, 3); `length` is the number of frames in which the first body is seen.
 
     As published the length is a count, so that with empty frames inside a recording its last
     frames are cut off and the empty ones stay as zeros. A recording without a first body becomes

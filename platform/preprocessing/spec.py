@@ -40,7 +40,7 @@ _FAMILIES: dict[str, _Family] = {}
 
 
 def register(name: str, *, version: int) -> Callable[[Function], Function]:
-    """Registers a family; raise `version` whenever its numbers change, so that caches are made anew."""
+    """Registers a family; raise `version` when its numbers change, so that caches are made anew."""
 
     def add(function: Function) -> Function:
         assert name not in _FAMILIES, f"preprocessing {name!r} is registered twice"
@@ -51,7 +51,7 @@ def register(name: str, *, version: int) -> Callable[[Function], Function]:
 
 
 class Preprocessing(BaseModel):
-    """A family and its parameters, all of them written out, so that equal settings have equal keys."""
+    """A family and all its parameters, written out so that equal settings have equal keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -28,7 +28,7 @@ def bodies_by_position(sample: SkeletonSample, persons: int) -> tuple[np.ndarray
 
 
 def centre_each_body(frames: np.ndarray, joint: int) -> np.ndarray:
-    """Every body of every frame about its own joint: global motion and distances between people go."""
+    """Every body of every frame about its own joint; global motion and distances are lost."""
     return frames - frames[:, :, joint : joint + 1]
 
 
@@ -65,7 +65,7 @@ def align_shoulders(frames: np.ndarray, left: int, right: int) -> np.ndarray:
 
 
 def face_forward(frames: np.ndarray, left: int, right: int) -> np.ndarray:
-    """Turns each body about the vertical (y), once for its whole sequence: mean shoulder line to +x.
+    """Turns each body about the vertical (y) once per sequence: mean shoulder line to +x.
 
     Unlike `align_shoulders` it keeps how a body turns; frames without the body do not count.
     """

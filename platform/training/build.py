@@ -1,4 +1,4 @@
-"""Methods from configurations and checkpoints: the same seed gives the same initial weights anywhere."""
+"""Methods from configurations and checkpoints; a seed gives the same initial weights anywhere."""
 
 from __future__ import annotations
 

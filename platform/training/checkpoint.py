@@ -1,4 +1,4 @@
-"""Checkpoints: a folder that appears whole by a rename, with the tensors and a readable description.
+"""Checkpoints: a folder that appears whole by a rename, with tensors and a readable description.
 
 `state.pt` holds tensors and plain values only, so that it loads with `weights_only=True`;
 `checkpoint.json` says what made it. The newest one is where a run goes on.
@@ -51,7 +51,8 @@ class Checkpoint:
             ) from None
         if about.get("version") != VERSION:
             raise CheckpointError(
-                f"{path} has checkpoint version {about.get('version')}; this skelray reads {VERSION}"
+                f"{path} has checkpoint version {about.get('version')}, "
+                f"this skelray reads {VERSION}"
             )
         return cls(path, about)
 

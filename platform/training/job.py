@@ -32,8 +32,6 @@ def training_loop(
     The data set must be prepared and its caches built. `origin` (commit, MLflow run) goes into
     every checkpoint. Joins the process group that exists, if any.
     """
-    if config.training.threads:
-        torch.set_num_threads(config.training.threads)
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     source = Source.open(config.data)
     method = build_method(config, source.spec)

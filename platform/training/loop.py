@@ -1,4 +1,4 @@
-"""The training loop: phases, epochs, steps, checkpoints. Torch alone; Ray Train and bare runs share it.
+"""The training loop: phases, epochs, steps, checkpoints. Torch alone, with or without Ray Train.
 
 A run is a pure function of its configuration: order, augmentations and dropout come from counters,
 so a run that was killed goes on from its newest checkpoint and ends with the same weights.
@@ -47,7 +47,7 @@ class Loop:
     report: Report = lambda metrics, step: None
 
     def run(self) -> Checkpoint:
-        """Trains to the end, from the newest checkpoint if there is one; returns the last checkpoint."""
+        """Trains to the end, from the newest checkpoint if there is one; returns the last."""
         return _Run(self).run()
 
 
@@ -73,10 +73,10 @@ class _Run:
             at = self.resumed.about["progress"]
             first_phase, first_epoch = at["phase_number"], at["epoch"]
             self.step, self.samples = self.resumed.step, at["samples"]
-            if distributed.rank() == 0:
-                self.metrics.cut_after(self.step)
-            if self.resumed.finished:
-                return self.resumed
+        if distributed.rank() == 0:
+            self.metrics.cut_after(self.step)  # without a checkpoint: all
+        if self.resumed is not None and self.resumed.finished:
+            return self.resumed
         distributed.broadcast_state(self.method)
         if distributed.world_size() > 1:
             distributed.synchronise_batch_norm(self.method)
@@ -113,8 +113,9 @@ class _Run:
     def _check(self, phase: Phase) -> None:
         if self.loop.accumulate > 1 and self.method.couples_batch:
             raise UsageError(
-                f"training.accumulate={self.loop.accumulate}: the loss of {self.loop.about['name']} "
-                "couples the samples of a batch, so its gradient cannot be accumulated over parts"
+                f"training.accumulate={self.loop.accumulate}: the loss of "
+                f"{self.loop.about['name']} couples the samples of a batch, so its gradient cannot "
+                "be accumulated over parts: set training.accumulate=1"
             )
 
     def _freeze(self, phase: Phase) -> None:

@@ -1,7 +1,7 @@
 """`metrics.jsonl`: every number of a run, one record a line, the source that MLflow is filled from.
 
-A record is {"step", "epoch", "phase", "time", "metrics": {name: value}}. Records after the last checkpoint
-are dropped when a run goes on from it, so that no step appears twice.
+A record is {"step", "epoch", "phase", "time", "metrics": {name: value}}. Records after the last
+checkpoint are dropped when a run goes on from it, so that no step appears twice.
 """
 
 from __future__ import annotations

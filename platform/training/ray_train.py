@@ -8,6 +8,7 @@ dies.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import ray.train
 import ray.train.torch
+import torch
 from ray.train.v2.api.exceptions import WorkerGroupError
 
 from skelray.platform import registry
@@ -73,6 +75,9 @@ def _first_cause(error: WorkerGroupError) -> SkelrayError:
 def _worker(given: dict[str, Any]) -> None:
     tree = given["config"]
     config = build(registry.load_method(tree["name"]).Config, tree)
+    # Ray reserves CPUs to place workers; torch may use all cores that no other worker here uses
+    local = ray.train.get_context().get_local_world_size()
+    torch.set_num_threads(config.training.threads or max(1, (os.cpu_count() or 1) // local))
     loop = training_loop(
         config,
         Path(given["folder"]),

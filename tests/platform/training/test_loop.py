@@ -47,6 +47,16 @@ def equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
+def test_a_run_killed_before_its_first_checkpoint_repeats_no_record(tmp_path: Path) -> None:
+    loop = toy_loop("queue", tmp_path, checkpoint_every=3)
+    with pytest.raises(Killed):
+        killed_after(loop, 5).run()
+    metrics = MetricsFile(tmp_path / "metrics.jsonl")
+    assert [record["step"] for record in metrics.read()] == [2, 4]
+    toy_loop("queue", tmp_path, checkpoint_every=3).run()
+    assert [record["step"] for record in metrics.read()] == [2, 4, 6]
+
+
 @pytest.mark.parametrize("name", TOYS)
 @pytest.mark.parametrize("steps", [1, 3, 5])
 def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path, name: str, steps: int) -> None:

@@ -1,0 +1,130 @@
+"""The main job as a user gives it: one command on generated recordings, to the table and MLflow."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = (
+    sys.executable,
+    "experiments/run.py",
+    "skeletonclr",
+    "synthetic",
+    "data.size=tiny",
+    "method.channels=4",
+    "method.batch=8",
+    "method.queue=16",
+)
+
+
+def environment(home: Path) -> dict[str, str]:
+    return {**os.environ, "SKELRAY_HOME": str(home), "PYTHONPATH": str(ROOT)}
+
+
+def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=ROOT,
+        env=environment(home),
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+
+
+def folder_of(home: Path) -> Path:
+    (folder,) = (home / "runs").iterdir()
+    return folder
+
+
+def records(home: Path) -> list[dict[str, object]]:
+    file = folder_of(home) / "metrics.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def test_one_command_from_recordings_to_the_table_and_mlflow(tmp_path: Path) -> None:
+    done = run(tmp_path, "method.epochs=2", "evaluation.linear=[fast]")
+    assert done.returncode == 0, done.stderr
+    table = [line.split() for line in done.stdout.splitlines()]
+    rows = {
+        " ".join(words[:2]): [float(w) for w in words[-4:]]
+        for words in table
+        if len(words) > 5 and words[0] in ("raw", "random", "pretrained")
+    }
+    assert set(rows) == {"raw coordinates", "random encoder", "pretrained encoder"}
+    assert all(0 <= value <= 100 for row in rows.values() for value in row)
+    assert "mlflow ui --backend-store-uri sqlite:///" in done.stdout
+    assert [record["step"] for record in records(tmp_path)] == [4, 8]
+
+    again = run(tmp_path, "method.epochs=2", "evaluation.linear=[fast]")
+    assert again.returncode == 0, again.stderr
+    assert "is trained already" in again.stdout
+    assert [line for line in again.stdout.splitlines() if line.startswith("pretrained")] == [
+        line for line in done.stdout.splitlines() if line.startswith("pretrained")
+    ]
+    _check_mlflow(tmp_path, {k: v for k, v in rows.items()})
+
+
+def _check_mlflow(home: Path, rows: dict[str, list[float]]) -> None:
+    """One finished run with curves, figures, pictures and the model that carries them."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("synthetic_xsub")
+    assert experiment is not None
+    (stored,) = client.search_runs([experiment.experiment_id])
+    assert stored.info.status == "FINISHED"
+    assert [m.step for m in client.get_metric_history(stored.info.run_id, "train/loss")] == [4, 8]
+    top1 = stored.data.metrics["eval/linear_fast/top1"]
+    assert round(top1, 1) == rows["pretrained encoder"][0]
+    assert stored.data.params["method.channels"] == "4"
+    assert {"method", "dataset", "protocol", "seed", "data_version"} <= stored.data.tags.keys()
+    names = {artifact.path for artifact in client.list_artifacts(stored.info.run_id)}
+    assert {"config.yaml", "environment.json", "pictures"} <= names
+    (model,) = client.search_logged_models([experiment.experiment_id])
+    figures = {metric.key: metric.value for metric in model.metrics or []}
+    assert figures["eval/linear_fast/top1"] == top1
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_and_ends_with_the_same_weights(tmp_path: Path) -> None:
+    settings = ("method.epochs=6", "evaluation.baselines=false", "evaluation.pictures=false")
+    whole = run(tmp_path / "whole", *settings)
+    assert whole.returncode == 0, whole.stderr
+
+    home = tmp_path / "killed"
+    process = subprocess.Popen(
+        [*COMMAND, *settings],
+        cwd=ROOT,
+        env=environment(home),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 300
+    while not list(home.glob("runs/*/checkpoints/step-00000008")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    time.sleep(5)  # the killed driver's Ray processes end by themselves
+
+    resumed = run(home, *settings)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "going on with" in resumed.stdout
+    assert [r["step"] for r in records(home)] == [r["step"] for r in records(tmp_path / "whole")]
+    states = [
+        torch.load(folder_of(h) / "checkpoints/step-00000024/state.pt", weights_only=True)["method"]
+        for h in (home, tmp_path / "whole")
+    ]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[1])
