@@ -52,7 +52,7 @@ class TrainingConfig(_Section):
 class EvaluationConfig(_Section):
     """What is measured on a checkpoint."""
 
-    linear: tuple[str, ...] = ("published",)  # recipes: published, fast
+    linear: tuple[str, ...] = ("published",)  # recipes: published, fast, logistic
     knn: tuple[int, ...] = (1, 20)
     outputs: tuple[str, ...] = ()  # empty: all of the method's
     baselines: bool = True  # rows for raw coordinates and for the random encoder

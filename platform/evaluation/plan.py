@@ -22,6 +22,7 @@ from skelray.platform.evaluation.features import Features, extract, raw_features
 from skelray.platform.evaluation.probes import (
     TSNE,
     FastLinear,
+    Logistic,
     Measurement,
     NearestNeighbours,
     PublishedLinear,
@@ -32,7 +33,7 @@ from skelray.platform.training.build import load_method
 from skelray.platform.training.checkpoint import Checkpoint
 
 _PARTS: tuple[Part, Part] = ("train", "test")
-_RECIPES = ("published", "fast")
+_RECIPES = ("published", "fast", "logistic")
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,7 @@ class Plan:
         if self.config.evaluation.baselines:
             untrained = partial(random_checkpoint, self.config, self.source, self.folder)
             yield from self._encoder_rows(RANDOM, _Encoder(self, untrained))
-            # the published rate has no meaning for coordinates
-            linear = [FastLinear(seed=self.config.seed)] if self.config.evaluation.linear else []
-            yield Row(RAW, self._raw, [*linear, *self._neighbours()])
+            yield Row(RAW, self._raw, [*self._raw_linear(), *self._neighbours()])
 
     def _encoder_rows(self, prefix: str, encoder: _Encoder) -> Iterator[Row]:
         pictured = prefix == PRETRAINED and self.config.evaluation.pictures
@@ -121,9 +120,18 @@ class Plan:
             drawn = frozenset({"confusion"} if pictured and number == 0 else ())
             if name == "fast":
                 yield FastLinear(seed=self.config.seed, pictures=drawn)
+            elif name == "logistic":
+                yield Logistic(pictures=drawn)
             else:
                 assert self.recipe is not None
                 yield PublishedLinear(seed=self.config.seed, recipe=self.recipe, pictures=drawn)
+
+    def _raw_linear(self) -> Iterator[Measurement]:
+        """Of coordinates, for which the published rate has no meaning."""
+        if self.config.evaluation.linear:
+            yield FastLinear(seed=self.config.seed)
+        if "logistic" in self.config.evaluation.linear:
+            yield Logistic()
 
     def _neighbours(self) -> list[Measurement]:
         ks = self.config.evaluation.knn

@@ -18,6 +18,7 @@ from skelray.platform.evaluation.knn import knn
 from skelray.platform.evaluation.labelled import Labelled
 from skelray.platform.evaluation.linear import LinearResult, published_linear
 from skelray.platform.evaluation.linear_fast import FastLinearResult, fast_linear
+from skelray.platform.evaluation.logistic import LogisticResult, logistic_regression
 from skelray.platform.method import EvalRecipe
 
 Value = float | Path
@@ -53,10 +54,9 @@ class _Linear(Measurement):
     """A linear classifier, and its confusion matrix where that picture is asked for."""
 
     name: str
-    seed: int
 
     @abstractmethod
-    def fit(self, split: Split) -> LinearResult | FastLinearResult:
+    def fit(self, split: Split) -> LinearResult | FastLinearResult | LogisticResult:
         """Trains and tests the classifier."""
 
     def __call__(self, split: Split, place: Place) -> Iterator[tuple[str, Value]]:
@@ -73,6 +73,7 @@ class _Linear(Measurement):
 class PublishedLinear(_Linear):
     """`linear`: the method's published recipe."""
 
+    seed: int
     recipe: EvalRecipe
     name: str = "linear"
     figures: frozenset[str] = frozenset({"linear/top1", "linear/top5", "linear/top1_best"})
@@ -87,6 +88,7 @@ class PublishedLinear(_Linear):
 class FastLinear(_Linear):
     """`linear_fast`: the rate chosen on the holdout subjects; `lr` tells which."""
 
+    seed: int
     name: str = "linear_fast"
     figures: frozenset[str] = frozenset({"linear_fast/top1", "linear_fast/top5", "linear_fast/lr"})
 
@@ -94,6 +96,18 @@ class FastLinear(_Linear):
         """Trains many rates at once."""
         classes = len(split.classes)
         return fast_linear(split.train, split.test, split.holdout, classes, self.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logistic(_Linear):
+    """`linear_logistic`: scikit-learn's logistic regression, without any choice."""
+
+    name: str = "linear_logistic"
+    figures: frozenset[str] = frozenset({"linear_logistic/top1", "linear_logistic/top5"})
+
+    def fit(self, split: Split) -> LogisticResult:
+        """Solves it to the end."""
+        return logistic_regression(split.train, split.test, len(split.classes))
 
 
 @dataclass(frozen=True, kw_only=True)

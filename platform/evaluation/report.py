@@ -21,7 +21,7 @@ def table(evaluation: Evaluation) -> str:
         names = [f"{prefix}/{_full(name, prefix, about)}" for name in columns.values()]
         if any(name in figures for name in names):
             rows.append([label, *(_percent(figures, name) for name in names)])
-    notes = _footnotes(about, figures) if about["linear"] else ()
+    notes = [*_footnotes(about, figures), *_logistic(about, figures)] if about["linear"] else []
     return "\n".join([*_caption(about), "", *_aligned(rows), "", *notes]).rstrip()
 
 
@@ -89,9 +89,20 @@ def _footnotes(about: Mapping[str, Any], figures: Mapping[str, float]) -> Iterat
 
 
 def _published(figures: Mapping[str, float]) -> str:
+    return _each(figures, "linear", _ENCODERS)
+
+
+def _logistic(about: Mapping[str, Any], figures: Mapping[str, float]) -> Iterator[str]:
+    if "logistic" in about["linear"]:
+        rows = {RAW: "raw coordinates", **_ENCODERS}
+        yield f"logistic regression (scikit-learn): {_each(figures, 'linear_logistic', rows)}"
+
+
+def _each(figures: Mapping[str, float], recipe: str, rows: Mapping[str, str]) -> str:
+    """Top-1 and top-5 of one recipe in every row that has it."""
     return "; ".join(
-        f"{label} {_percent(figures, f'{prefix}/linear/top1')} top-1, "
-        f"{_percent(figures, f'{prefix}/linear/top5')} top-5"
-        for prefix, label in _ENCODERS.items()
-        if f"{prefix}/linear/top1" in figures
+        f"{label} {_percent(figures, f'{prefix}/{recipe}/top1')} top-1, "
+        f"{_percent(figures, f'{prefix}/{recipe}/top5')} top-5"
+        for prefix, label in rows.items()
+        if f"{prefix}/{recipe}/top1" in figures
     )

@@ -13,6 +13,7 @@ from skelray.platform.evaluation import linear
 from skelray.platform.evaluation.labelled import Labelled, moments, top_k
 from skelray.platform.evaluation.linear import published_linear
 from skelray.platform.evaluation.linear_fast import RATES, fast_linear
+from skelray.platform.evaluation.logistic import logistic_regression
 from skelray.platform.method import EvalRecipe, key_of
 from skelray.platform.optim import Optimiser, Schedule
 
@@ -131,3 +132,20 @@ def test_fast_recipe_refuses_a_holdout_that_cannot_choose() -> None:
     for mask in (train.subject == 99, train.label < 3, train.subject >= 0):
         with pytest.raises(DataError, match="holdout part has"):
             fast_linear(train, train, mask, 6, seed=0)
+
+
+def test_logistic_regression_solves_the_problem_and_never_names_an_absent_class() -> None:
+    train, test = gaussians(400, 4, 6, 0.5, seed=1), gaussians(200, 4, 6, 0.5, seed=2)
+    train = train.where(train.label != 2)
+    result = logistic_regression(train, test, classes=4)
+    mean, deviation = moments(train.features)
+    reference = LogisticRegression(max_iter=2000).fit(
+        ((train.features - mean) / deviation).numpy(), train.label.numpy()
+    )
+    expected = reference.predict(((test.features - mean) / deviation).numpy())
+    assert np.array_equal(result.predictions.numpy(), expected)
+    assert result.top1 == pytest.approx(100 * np.mean(expected == test.label.numpy()))
+    assert 2 not in result.predictions
+    known = 100 * float((test.label != 2).double().mean())
+    assert 0.9 * known < result.top1 <= known
+    assert result.top5 == 100.0
