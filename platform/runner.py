@@ -1,4 +1,4 @@
-"""The main job: prepare if needed, pretrain, evaluate, log. What `run`, `evaluate` and `prepare` do."""
+"""The main job: prepare if needed, pretrain, evaluate, log; behind `run`, `evaluate`, `prepare`."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ def evaluate_run(path: Path, overrides: Sequence[str] = ()) -> tuple[Path, Evalu
     trained_on = checkpoint.about["data"]["data_version"]
     if source.store.version != trained_on:
         raise CheckpointError(
-            f"{checkpoint.path} was trained on data version {trained_on}; {source.store.path} holds "
-            f"{source.store.version}: prepare the same recordings"
+            f"{checkpoint.path} was trained on data version {trained_on}; {source.store.path} "
+            f"holds {source.store.version}: prepare the same recordings"
         )
     with (
         cluster.connected(),
@@ -101,7 +101,7 @@ def open_source(config: DataConfig) -> Source:
 
 
 def check_data(config: DataConfig) -> None:
-    """UsageError unless the data set and protocol exist and the recordings are there or generated."""
+    """UsageError unless data set and protocol exist and recordings are there or generated."""
     dataset = registry.load_dataset(config.dataset)
     dataset.protocol(config.protocol)
     if not _prepared(config) and not dataset().generated:

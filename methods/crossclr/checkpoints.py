@@ -1,4 +1,4 @@
-"""Checkpoints of LinguoLi/CrosSCLR in our keys. Flat dictionaries of tensors, `epoch{E}_model.pt`."""
+"""Checkpoints of LinguoLi/CrosSCLR (`epoch{E}_model.pt`, flat dictionaries) in our keys."""
 
 from __future__ import annotations
 

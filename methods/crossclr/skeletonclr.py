@@ -79,8 +79,8 @@ class SkeletonCLR(Method):
 
     Config = SkeletonCLRConfig
     PRESETS: ClassVar = {
-        # for sets of about a thousand recordings: queue at most half an epoch, momentum averaging over
-        # about three epochs, no dropout; see docs/results.md for what was tried
+        # for sets of about a thousand recordings on two cores: queue at most half an epoch,
+        # momentum averaging over about three; docs/results.md says what was tried
         "small": {
             "frames": 32,
             "centre": "root",

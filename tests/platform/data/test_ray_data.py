@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from skelray.datasets.ntu.dataset import NTU60
 from skelray.platform import cluster
 from skelray.platform.data import caching
 from skelray.platform.data.loading import ResidentData, ResidentLoader, Sampling
@@ -227,3 +228,36 @@ def test_the_manifest_is_for_reading(store: Store) -> None:
     manifest = json.loads(text)
     assert manifest["dataset"] == "walks" and manifest["version"] == 1
     assert text.count("\n") > len(manifest)
+
+
+def parse_slowly(file: Path) -> list[list[list[str]]]:
+    """Per frame the bodies' joint lines, split: read line by line, on its own."""
+    lines = iter(file.read_text().splitlines())
+    frames = []
+    for _ in range(int(next(lines))):
+        bodies = []
+        for _ in range(int(next(lines))):
+            next(lines)  # the body's header
+            bodies.append([next(lines).split() for _ in range(int(next(lines)))])
+        frames.append(bodies)
+    return frames
+
+
+def test_real_ntu_recordings_are_stored_joint_for_joint(
+    shared: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = shared("data/ntu_sample")
+    done = prepare(NTU60, folder, tmp_path / "store")
+    stored = {s.id: s for shard in done.shards for s in read_shard(shard, NTU60)}
+    assert sorted(stored) == ["S001C001P001R001A001", "S001C003P008R002A058"]
+    for name, sample in stored.items():
+        frames = parse_slowly(folder / f"{name}.skeleton")
+        assert list(sample.frame_bodies) == [len(bodies) for bodies in frames]
+        joints = np.array([[line for line in body] for bodies in frames for body in bodies])
+        assert np.array_equal(sample.xyz, joints[..., :3].astype(np.float64).astype(np.float32))
+        assert sample.color_xy is not None and sample.joint_state is not None
+        assert np.array_equal(sample.color_xy, joints[..., 5:7].astype(np.float32))
+        assert np.array_equal(sample.joint_state, joints[..., 11].astype(np.int8))
+    assert stored["S001C001P001R001A001"].frames == 103
+    assert stored["S001C003P008R002A058"].label == 57
+    assert set(stored["S001C003P008R002A058"].frame_bodies) == {2}
