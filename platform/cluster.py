@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Iterator
@@ -40,9 +41,12 @@ def connected() -> Iterator[None]:
 
 
 def _environment() -> dict[str, dict[str, str]]:
-    """What workers must share with the driver."""
+    """What workers must share with the driver, but for what the submitted job says already."""
+    job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))
+    given = (job.get("runtime_env") or {}).get("env_vars") or {}
     names = ("SKELRAY_HOME", "MLFLOW_TRACKING_URI", "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S")
-    return {"env_vars": {name: os.environ[name] for name in names if name in os.environ}}
+    shared = {name: os.environ[name] for name in names if name in os.environ and name not in given}
+    return {"env_vars": shared}
 
 
 def _quiet() -> None:

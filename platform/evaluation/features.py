@@ -93,7 +93,7 @@ def extract(
         names = sorted({name for _, name in missing})
         actor = {"checkpoint": checkpoint, "source": source, "outputs": names}
         pool = {
-            "compute": ray.data.ActorPoolStrategy(size=workers),
+            "compute": ray.data.ActorPoolStrategy(size=min(workers, -(-len(needed) // batch))),
             "num_cpus": num_cpus,
             "num_gpus": num_gpus,
         }
