@@ -66,3 +66,10 @@ def require_cpus(needed: float, what: str) -> None:
             f"{what} needs {needed:g} CPUs, the cluster has {present:g}: lower training.workers or "
             "training.cpus_per_worker"
         )
+
+
+def gpus_per_worker(asked: float | None, workers: int) -> float:
+    """GPUs each worker gets: what was asked for, else one where the cluster has one for each."""
+    if asked is not None:
+        return asked
+    return 1.0 if ray.cluster_resources().get("GPU", 0.0) >= workers else 0.0

@@ -40,7 +40,7 @@ class TrainingConfig(_Section):
 
     workers: int = Field(default=1, ge=1)
     cpus_per_worker: float = Field(default=1.0, gt=0)
-    gpus_per_worker: float = Field(default=0.0, ge=0)
+    gpus_per_worker: float | None = Field(default=None, ge=0)  # empty: one where there are enough
     threads: int = Field(default=0, ge=0)  # of torch per worker; 0: the node's cores, shared
     accumulate: int = Field(default=1, ge=1)
     compile: bool = False

@@ -72,7 +72,7 @@ def extract(
     batch: int,
     workers: int,
     num_cpus: float = 0.5,
-    num_gpus: float = 0.0,
+    num_gpus: float | None = None,
 ) -> dict[Part, Features]:
     """Features of these parts under the weights of `checkpoint`, without augmentation.
 
@@ -92,12 +92,10 @@ def extract(
         needed = np.unique(np.concatenate([rows[part] for part, _ in missing]))
         names = sorted({name for _, name in missing})
         actor = {"checkpoint": checkpoint, "source": source, "outputs": names}
-        pool = {
-            "compute": ray.data.ActorPoolStrategy(size=min(workers, -(-len(needed) // batch))),
-            "num_cpus": num_cpus,
-            "num_gpus": num_gpus,
-        }
-        found = _run_pool(method, needed, batch, actor, pool)
+        size = min(workers, -(-len(needed) // batch))
+        with connected():
+            pool = _pool(size, num_cpus, num_gpus)
+            found = _run_pool(method, needed, batch, actor, pool)
         for (part, name), file in missing.items():
             values = found[name][np.searchsorted(needed, rows[part])]
             if not np.isfinite(values).all():
@@ -171,6 +169,14 @@ class _Extractor:
         return {**answer, "state": np.full(len(table["row"]), state)}
 
 
+def _pool(size: int, num_cpus: float, num_gpus: float | None) -> dict[str, Any]:
+    """Ray Data's settings of `size` actors, which share the GPUs unless a number is asked for."""
+    present = ray.cluster_resources().get("GPU", 0.0)
+    gpus = min(1.0, present / size) if num_gpus is None else num_gpus
+    compute = ray.data.ActorPoolStrategy(size=size)
+    return {"compute": compute, "num_cpus": num_cpus, "num_gpus": gpus}
+
+
 def _run_pool(
     method: Method,
     rows: np.ndarray,
@@ -183,7 +189,7 @@ def _run_pool(
     found: dict[str, np.ndarray] = {}
     filled = np.zeros(len(rows), dtype=bool)
     tables = [pa.table({"row": chunk}) for chunk in _chunks(rows, batch)]  # one block per batch
-    with connected(), progress_bar("extract features", len(rows), "recordings") as bar:
+    with progress_bar("extract features", len(rows), "recordings") as bar:
         stream = ray.data.from_arrow(tables).map_batches(
             _Extractor, fn_constructor_kwargs=dict(actor), batch_size=None, **pool
         )

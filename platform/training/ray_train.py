@@ -19,7 +19,7 @@ import ray.train.torch
 import torch
 from ray.train.v2.api.exceptions import WorkerGroupError
 
-from skelray.platform import registry
+from skelray.platform import cluster, registry
 from skelray.platform.config import RunConfig, build
 from skelray.platform.errors import SkelrayError
 from skelray.platform.training.checkpoint import Checkpoint, latest
@@ -32,6 +32,7 @@ def train(config: RunConfig, folder: Path, *, origin: Mapping[str, str]) -> Chec
     Ray must be connected. SkelrayError gives a worker's own error as one line.
     """
     training = config.training
+    gpus = cluster.gpus_per_worker(training.gpus_per_worker, training.workers)
     trainer = ray.train.torch.TorchTrainer(
         _worker,
         train_loop_config={
@@ -41,9 +42,9 @@ def train(config: RunConfig, folder: Path, *, origin: Mapping[str, str]) -> Chec
         },
         scaling_config=ray.train.ScalingConfig(
             num_workers=training.workers,
-            use_gpu=training.gpus_per_worker > 0,
+            use_gpu=gpus > 0,
             resources_per_worker={"CPU": training.cpus_per_worker}
-            | ({"GPU": training.gpus_per_worker} if training.gpus_per_worker else {}),
+            | ({"GPU": gpus} if gpus else {}),
         ),
         run_config=ray.train.RunConfig(
             # a name of its own: Ray would restore its own state of an earlier start
