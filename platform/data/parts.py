@@ -10,17 +10,17 @@ import numpy as np
 from skelray.platform.dataset import Protocol
 from skelray.platform.errors import DataError
 
-Part = Literal["train", "test", "holdout", "fit"]
+Part = Literal["train", "test", "holdout"]
 
 
 def rows_of(index: Mapping[str, np.ndarray], protocol: Protocol, part: Part) -> np.ndarray:
-    """Rows (n,) int64 of a part: `holdout` lies inside `train`, `fit` is the rest of `train`.
+    """Rows (n,) int64 of a part: `holdout` lies inside `train`.
 
     DataError where the part is empty.
     """
     train = np.isin(index[protocol.field], sorted(protocol.train))
     held = train & np.isin(index["subject"], sorted(protocol.holdout))
-    masks = {"train": train, "test": ~train, "holdout": held, "fit": train & ~held}
+    masks = {"train": train, "test": ~train, "holdout": held}
     rows = np.flatnonzero(masks[part])
     if not len(rows):
         raise DataError(
