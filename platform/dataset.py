@@ -8,15 +8,26 @@ choosing bodies, denoising, centring and padding belong to preprocessing.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from skelray.platform.errors import UsageError
+from skelray.platform.raw import Discovery, RawItem, Splits, discover_files
 from skelray.platform.skeleton.spec import SkeletonSpec
+
+__all__ = [
+    "Dataset",
+    "Discovery",
+    "Protocol",
+    "RawItem",
+    "SkeletonSample",
+    "Splits",
+    "discover_files",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +45,7 @@ class SkeletonSample:
     body_header: np.ndarray | None = None  # (B, H) float32: the data set's `header` fields
     joint_state: np.ndarray | None = None  # (B, V) int8: 0 lost, 1 inferred, 2 tracked
     color_xy: np.ndarray | None = None  # (B, V, 2) float32: pixels of the colour image
+    score: np.ndarray | None = None  # (B, V) float32: a pose estimator's confidence
     label: int | None = None  # 0-based
     subject: int | None = None
     camera: int | None = None
@@ -49,34 +61,20 @@ class SkeletonSample:
 
 
 @dataclass(frozen=True)
-class RawItem:
-    """One file (or archive member) that holds one recording."""
-
-    id: str
-    path: str
-
-
-@dataclass(frozen=True)
-class Discovery:
-    """What a raw folder holds: recordings to read, and files left out with the reason."""
-
-    items: Sequence[RawItem]
-    skipped: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Protocol:
     """A split: a recording trains when its `field` is one of `train`; all others test.
 
     `holdout` names training subjects set apart for model selection (part `holdout`, inside
-    `train`).
+    `train`). Where `test` is given, recordings in neither take no part.
     """
 
     name: str
-    field: str  # subject | camera | setup
-    train: frozenset[int]
-    holdout: frozenset[int]
+    field: str  # subject | camera | setup | id
+    train: frozenset[int] | frozenset[str]
+    holdout: frozenset[int] | frozenset[str]
     aliases: tuple[str, ...] = ()
+    test: frozenset[int] | frozenset[str] | None = None
+    holdout_field: str = "subject"
 
 
 class Dataset(ABC):
@@ -92,17 +90,19 @@ class Dataset(ABC):
     licence: ClassVar[str] = ""  # one line: where to get it and under which terms
 
     @classmethod
-    def protocol(cls, name: str) -> Protocol:
-        """The protocol of that name or alias; UsageError names the known ones."""
+    def protocol(cls, name: str, further: tuple[str, ...] = ()) -> Protocol:
+        """The protocol of that name or alias; UsageError names the known ones and `further`."""
         for protocol in cls.protocols:
             if name.lower() in {protocol.name.lower(), *(a.lower() for a in protocol.aliases)}:
                 return protocol
-        known = ", ".join(p.name for p in cls.protocols)
+        known = ", ".join(
+            [*(p.name for p in cls.protocols), *further, "losoN (leave subject N out)"]
+        )
         raise UsageError(f"data set {cls.name} has no protocol {name!r}: choose one of {known}")
 
     @abstractmethod
     def discover(self, raw: Path) -> Discovery:
-        """Lists the recordings below `raw` in a fixed order; UsageError where there are none."""
+        """Lists the recordings below `raw`, a folder or an archive, in a fixed order."""
 
     @abstractmethod
     def read(self, item: RawItem) -> Iterator[SkeletonSample]:

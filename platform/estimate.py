@@ -31,8 +31,7 @@ def report(config: RunConfig) -> str:
     """The text of a dry run."""
     lines = [yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).rstrip(), "---"]
     dataset = registry.load_dataset(config.data.dataset)
-    protocol = dataset.protocol(config.data.protocol)
-    lines.append(f"data: {dataset.name} {protocol.name}, {_recordings(config)}")
+    lines.append(f"data: {dataset.name} {config.data.protocol}, {_recordings(config)}")
     return "\n".join([*lines, *_costs(config, dataset)])
 
 
@@ -40,6 +39,9 @@ def _recordings(config: RunConfig) -> str:
     try:
         source = Source.open(config.data)
     except DataError:
+        dataset = registry.load_dataset(config.data.dataset)
+        if dataset().generated:  # others may bring further splits with their files
+            dataset.protocol(config.data.protocol)
         return "not prepared yet"
     return f"{source.store.manifest['samples']} recordings, version {source.store.version}"
 

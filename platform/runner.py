@@ -35,8 +35,8 @@ def prepare_dataset(name: str, raw: Path | None, *, size: str = "", fresh: bool 
         dataset().generate(raw, size=size, seed=0)
     if raw is None:
         raise UsageError(f"data set {name} needs --raw FOLDER: {dataset.licence}")
-    if not raw.is_dir():
-        raise UsageError(f"--raw {raw} is no folder")
+    if not raw.exists():
+        raise UsageError(f"--raw {raw} does not exist")
     with cluster.connected():
         return prepare(dataset, raw, store_path(dataset, size), fresh=fresh)
 
@@ -103,8 +103,11 @@ def open_source(config: DataConfig) -> Source:
 def check_data(config: DataConfig) -> None:
     """UsageError unless data set and protocol exist and recordings are there or generated."""
     dataset = registry.load_dataset(config.dataset)
-    dataset.protocol(config.protocol)
-    if not _prepared(config) and not dataset().generated:
+    if _prepared(config):
+        Source.open(config)
+    elif dataset().generated:
+        dataset.protocol(config.protocol)
+    else:
         raise UsageError(
             f"data set {config.dataset} is not prepared: run `python experiments/prepare.py "
             f"{config.dataset} --raw FOLDER` first"

@@ -43,7 +43,7 @@ PURE_PLATFORM = (
 )
 PURE_THIRD_PARTY = {
     **dict.fromkeys((*PURE_PLATFORM, "methods/"), ("torch", "numpy", "pydantic")),
-    "datasets/": ("numpy",),
+    "datasets/": ("numpy", "pyarrow"),
 }
 
 # What plugins may import of the platform.

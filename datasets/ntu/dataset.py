@@ -13,8 +13,15 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from skelray.datasets.ntu.parser import HEADER, parse_skeleton
-from skelray.platform.dataset import Dataset, Discovery, Protocol, RawItem, SkeletonSample
-from skelray.platform.errors import DataError, UsageError
+from skelray.platform.dataset import (
+    Dataset,
+    Discovery,
+    Protocol,
+    RawItem,
+    SkeletonSample,
+    discover_files,
+)
+from skelray.platform.errors import DataError
 from skelray.platform.skeleton.specs import KINECT_V2
 
 _NAME = re.compile(r"S([0-9]{3})C([0-9]{3})P([0-9]{3})R([0-9]{3})A([0-9]{3})")
@@ -66,7 +73,7 @@ class RecordingName(NamedTuple):
 
 
 class SkeletonFolder(Dataset):
-    """Recordings as `.skeleton` files with NTU's names, anywhere below a folder."""
+    """Recordings as `.skeleton` files with NTU's names, below a folder or in zip archives."""
 
     skeleton = KINECT_V2
     persons = 2
@@ -76,29 +83,15 @@ class SkeletonFolder(Dataset):
     missing: ClassVar[frozenset[str]] = frozenset()  # recordings that the owners ask to leave out
 
     def discover(self, raw: Path) -> Discovery:
-        """Lists the recordings sorted by name; the path below `raw` is the key of a skipped one."""
-        items: list[RawItem] = []
-        skipped: dict[str, str] = {}
-        for path in sorted(raw.rglob("*.skeleton"), key=lambda path: (path.name, path)):
-            reason = self._refusal(path.stem)
-            if reason is None and items and items[-1].id == path.stem:
-                reason = f"the same recording as {items[-1].path}"
-            if reason is None:
-                items.append(RawItem(path.stem, str(path)))
-            else:
-                skipped[path.relative_to(raw).as_posix()] = reason
-        if not items:
-            refused = next((f" ({path}: {reason})" for path, reason in skipped.items()), "")
-            raise UsageError(f"no recording of {self.name} below {raw}{refused}; {self.licence}")
-        return Discovery(items, skipped)
+        """Lists the recordings in the folder and in the owners' zip archives, sorted by name."""
+        return discover_files(raw, ".skeleton", self._refusal)
 
     def read(self, item: RawItem) -> Iterator[SkeletonSample]:
         """Yields the one recording of the file, with its RGB clip where that lies beside it."""
         name = RecordingName.parse(item.id)
         if name is None:
-            raise DataError(f"{item.path}: the name {item.id!r} is not SsssCcccPpppRrrrAaaa")
-        path = Path(item.path)
-        clip = path.with_name(f"{item.id}_rgb.avi")
+            raise DataError(f"{item.where}: the name {item.id!r} is not SsssCcccPpppRrrrAaaa")
+        clip = Path(item.path).with_name(f"{item.id}_rgb.avi")
         yield SkeletonSample(
             id=item.id,
             label=name.action - 1,
@@ -108,7 +101,7 @@ class SkeletonFolder(Dataset):
             replication=name.replication,
             fps=self.fps,
             clip=str(clip) if clip.is_file() else None,
-            **parse_skeleton(path.read_bytes(), item.path)._asdict(),
+            **parse_skeleton(item.read_bytes(), item.where)._asdict(),
         )
 
     def _refusal(self, stem: str) -> str | None:

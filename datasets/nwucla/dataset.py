@@ -16,8 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from skelray.platform.dataset import Dataset, Discovery, Protocol, RawItem, SkeletonSample
-from skelray.platform.errors import DataError, UsageError
+from skelray.platform.dataset import (
+    Dataset,
+    Discovery,
+    Protocol,
+    RawItem,
+    SkeletonSample,
+    discover_files,
+)
+from skelray.platform.errors import DataError
 from skelray.platform.skeleton.specs import KINECT_V1
 
 ACTIONS = {
@@ -60,29 +67,13 @@ class NWUCLA(Dataset):
 
     def discover(self, raw: Path) -> Discovery:
         """Lists the recordings sorted by name; other JSON files are skipped with the reason."""
-        found: dict[str, Path] = {}
-        skipped: dict[str, str] = {}
-        for path in sorted(raw.rglob("*.json"), key=lambda path: (path.name, path)):
-            match = _NAME.fullmatch(path.stem)
-            if not match:
-                reason = "the name is not aAA_sSS_eEE_vVV.json"
-            elif int(match[1]) not in ACTIONS:
-                reason = f"action {int(match[1])} is not one of nwucla's"
-            elif path.stem in found:
-                reason = f"the same recording as {found[path.stem]}"
-            else:
-                found[path.stem] = path
-                continue
-            skipped[path.relative_to(raw).as_posix()] = reason
-        if not found:
-            raise UsageError(f"no file aAA_sSS_eEE_vVV.json below {raw}; {self.licence}")
-        return Discovery([RawItem(stem, str(path)) for stem, path in found.items()], skipped)
+        return discover_files(raw, ".json", _refusal)
 
     def read(self, item: RawItem) -> Iterator[SkeletonSample]:
         """Yields the one recording of the file; `replication` is the number after `e`."""
         match = _NAME.fullmatch(item.id)
-        if not match or int(match[1]) not in ACTIONS:
-            raise DataError(f"{item.path}: the name {item.id!r} is no recording of nwucla")
+        if not match or _refusal(item.id):
+            raise DataError(f"{item.where}: {_refusal(item.id)}")
         action, subject, replication, camera = map(int, match.groups())
         xyz = _read_json(item, label=_LABELS[action])
         yield SkeletonSample(
@@ -96,31 +87,43 @@ class NWUCLA(Dataset):
         )
 
 
+def _refusal(stem: str) -> str | None:
+    """Why a file is left out, None where it is not."""
+    match = _NAME.fullmatch(stem)
+    if not match:
+        return "the name is not aAA_sSS_eEE_vVV.json"
+    if int(match[1]) not in ACTIONS:
+        return f"action {int(match[1])} is not one of nwucla's"
+    return None
+
+
 def _read_json(item: RawItem, label: int) -> np.ndarray:
     """The coordinates (T, 20, 3) float32 of a file whose name says `label` (0-based)."""
-    content = _load(item.path)
+    content = _load(item)
     if content["file_name"] != item.id:
-        raise DataError(f"{item.path}: file_name is {content['file_name']!r}, expected {item.id!r}")
+        raise DataError(
+            f"{item.where}: file_name is {content['file_name']!r}, expected {item.id!r}"
+        )
     if type(content["label"]) is not int or content["label"] != label + 1:
         raise DataError(
-            f"{item.path}: label is {content['label']!r}, expected {label + 1} for this action"
+            f"{item.where}: label is {content['label']!r}, expected {label + 1} for this action"
         )
-    return _coordinates(item.path, content["skeletons"])
+    return _coordinates(item.where, content["skeletons"])
 
 
-def _load(path: str) -> dict[str, Any]:
+def _load(item: RawItem) -> dict[str, Any]:
     """The JSON object of a file, with the three keys that a recording has."""
     try:
-        content = json.loads(Path(path).read_bytes())
+        content = json.loads(item.read_bytes())
     except json.JSONDecodeError as error:
-        raise DataError(f"{path}, line {error.lineno}: not valid JSON, {error.msg}") from None
+        raise DataError(f"{item.where}, line {error.lineno}: not valid JSON, {error.msg}") from None
     except (UnicodeDecodeError, RecursionError):
-        raise DataError(f"{path}: not a JSON text") from None
+        raise DataError(f"{item.where}: not a JSON text") from None
     if not isinstance(content, dict):
-        raise DataError(f"{path}: expected a JSON object with file_name, skeletons and label")
+        raise DataError(f"{item.where}: expected a JSON object with file_name, skeletons and label")
     for key in ("file_name", "skeletons", "label"):
         if key not in content:
-            raise DataError(f"{path}: the key {key!r} is missing")
+            raise DataError(f"{item.where}: the key {key!r} is missing")
     return content
 
 

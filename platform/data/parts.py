@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Literal
 
 import numpy as np
@@ -18,9 +18,12 @@ def rows_of(index: Mapping[str, np.ndarray], protocol: Protocol, part: Part) -> 
 
     DataError where the part is empty.
     """
-    train = np.isin(index[protocol.field], sorted(protocol.train))
-    held = train & np.isin(index["subject"], sorted(protocol.holdout))
-    masks = {"train": train, "test": ~train, "holdout": held}
+    train = _among(index[protocol.field], protocol.train)
+    test = ~train
+    if protocol.test is not None:
+        test &= _among(index[protocol.field], protocol.test)
+    held = train & _among(index[protocol.holdout_field], protocol.holdout)
+    masks = {"train": train, "test": test, "holdout": held}
     rows = np.flatnonzero(masks[part])
     if not len(rows):
         raise DataError(
@@ -28,3 +31,11 @@ def rows_of(index: Mapping[str, np.ndarray], protocol: Protocol, part: Part) -> 
             f"{protocol.field}"
         )
     return rows.astype(np.int64)
+
+
+def _among(column: np.ndarray, values: Set[int] | Set[str]) -> np.ndarray:
+    """Which of `column` (n,) are one of the values."""
+    if not values:
+        return np.zeros(len(column), dtype=bool)
+    among: np.ndarray = np.isin(column, np.array(list(values)))
+    return among

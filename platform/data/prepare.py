@@ -2,8 +2,8 @@
 
 The sorted list of recordings is cut into shards of fixed membership, so that the same recordings
 give the same bytes however often the work was interrupted. A shard and its report appear by a
-rename; what exists already is not made again. The folder is renamed to its final name when all is
-there.
+rename; one whose report names the same recordings in the same state is not made again. The folder
+is renamed to its final name when all is there.
 """
 
 from __future__ import annotations
@@ -13,22 +13,20 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-import ray
 import ray.data
 
 from skelray.platform import paths
 from skelray.platform.data import store
 from skelray.platform.dataset import Dataset, Discovery, RawItem, SkeletonSample
-from skelray.platform.errors import DataError
+from skelray.platform.errors import DataError, UsageError
 from skelray.platform.progress import progress_bar
 
 _SHARD = 256  # recordings: about 40 MB of NTU
-_PLAN = "plan.json"
 
 
 def prepare(dataset: type[Dataset], raw: Path, target: Path, *, fresh: bool = False) -> store.Store:
@@ -39,15 +37,18 @@ def prepare(dataset: type[Dataset], raw: Path, target: Path, *, fresh: bool = Fa
     """
     if (target / store.MANIFEST).exists() and not fresh:
         return store.Store.open(target)
-    discovery = dataset().discover(raw)
-    if not discovery.items:
-        raise DataError(f"{raw} holds no recordings of {dataset.name}; {dataset.licence}")
+    discovery = _discover(dataset, raw)
     partial = target.with_name(f"{target.name}.partial")
-    shards = _plan(partial, dataset, discovery, fresh=fresh)
+    if fresh:
+        shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True, exist_ok=True)
+    shards = _shards(discovery.items)
     reports = _write_shards(dataset, shards, partial)
+    _remove_others(partial, reports)
+    if discovery.splits:
+        paths.write_json(partial / store.SPLITS, discovery.splits)
     manifest = _manifest(dataset, raw, discovery, reports)
     if not manifest["samples"]:
-        shutil.rmtree(partial)  # or its reports would still say so when the files are repaired
         reason = manifest["skipped"][discovery.items[0].id]
         raise DataError(f"all {len(discovery.items)} recordings below {raw} are damaged: {reason}")
     paths.write_json(partial / store.MANIFEST, manifest)
@@ -57,22 +58,18 @@ def prepare(dataset: type[Dataset], raw: Path, target: Path, *, fresh: bool = Fa
     return store.Store.open(target)
 
 
-def _plan(
-    partial: Path, dataset: type[Dataset], discovery: Discovery, *, fresh: bool
-) -> list[list[RawItem]]:
-    """Cuts the recordings into shards; keeps earlier work only where it was for the same list."""
-    items = list(discovery.items)
+def _discover(dataset: type[Dataset], raw: Path) -> Discovery:
+    """The recordings below `raw`; UsageError says why the first file is none, if all are not."""
+    discovery = dataset().discover(raw)
+    if not discovery.items:
+        refused = next((f" ({path}: {why})" for path, why in discovery.skipped.items()), "")
+        raise UsageError(f"no recording of {dataset.name} below {raw}{refused}; {dataset.licence}")
+    return discovery
+
+
+def _shards(items: Sequence[RawItem]) -> list[Sequence[RawItem]]:
     size = max(16, min(_SHARD, math.ceil(len(items) / 16)))
-    shards = [items[i : i + size] for i in range(0, len(items), size)]
-    listed = json.dumps([store.VERSION, dataset.name, [asdict(item) for item in items]])
-    plan = {"items": hashlib.sha256(listed.encode()).hexdigest()}
-    known = partial / _PLAN
-    if partial.exists() and (
-        fresh or not known.exists() or json.loads(known.read_text(encoding="utf-8")) != plan
-    ):
-        shutil.rmtree(partial)
-    paths.write_json(known, plan)
-    return shards
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def _write_shards(
@@ -80,12 +77,12 @@ def _write_shards(
 ) -> list[dict[str, Any]]:
     """Runs one Ray Data task per shard; returns their reports in order."""
     rows = [
-        {"number": number, "items": json.dumps([asdict(item) for item in items])}
+        {"number": number, "items": json.dumps([astuple(item) for item in items])}
         for number, items in enumerate(shards)
     ]
 
     def work(row: dict[str, Any]) -> dict[str, Any]:
-        items = [RawItem(**item) for item in json.loads(row["items"])]
+        items = [RawItem(*item) for item in json.loads(row["items"])]
         return {"report": json.dumps(_write_shard(dataset, int(row["number"]), items, folder))}
 
     # one block per shard: a kill loses at most the shards under way
@@ -103,16 +100,20 @@ def _write_shard(
 ) -> dict[str, Any]:
     shard = folder / f"part-{number:05d}.parquet"
     done = shard.with_suffix(".json")
+    described = json.dumps([store.VERSION, dataset.name, [astuple(item) for item in items]])
+    wanted = hashlib.sha256(described.encode()).hexdigest()
     if done.exists():
         known: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
-        return known
+        if known.get("items") == wanted:
+            return known
     skipped: dict[str, str] = {}
-    rows = store.write_shard(shard, _read_items(dataset, items, skipped))
+    rows, digest = store.write_shard(shard, _read_items(dataset, items, skipped))
     report = {
         "file": shard.name,
+        "items": wanted,
         "read": len(items),
         "rows": rows,
-        "sha256": store.file_hash(shard),
+        "sha256": digest,
         "skipped": skipped,
     }
     paths.write_json(done, report)
@@ -122,14 +123,27 @@ def _write_shard(
 def _read_items(
     dataset: type[Dataset], items: Sequence[RawItem], skipped: dict[str, str]
 ) -> Iterator[SkeletonSample]:
+    """The whole recordings of these items; the others are noted in `skipped` with the reason."""
     reader = dataset()
     for item in items:
         try:
             for sample in reader.read(item):
-                store.check_sample(sample, dataset)
-                yield sample
+                try:
+                    store.check_sample(sample, dataset)
+                except DataError as error:
+                    skipped[sample.id] = str(error)
+                else:
+                    yield sample
         except (DataError, OSError) as error:
             skipped[item.id] = str(error)
+
+
+def _remove_others(folder: Path, reports: Sequence[Mapping[str, Any]]) -> None:
+    """Removes what earlier work on a longer list has left."""
+    wanted = {Path(report["file"]).stem for report in reports}
+    for file in folder.iterdir():
+        if file.stem not in wanted:
+            file.unlink()
 
 
 def _manifest(
@@ -139,7 +153,7 @@ def _manifest(
     for report in reports:
         skipped |= report["skipped"]
     hashes = [report["sha256"] for report in reports]
-    identity = json.dumps([store.VERSION, dataset.name, hashes])
+    identity = json.dumps([store.VERSION, dataset.name, hashes, discovery.splits])
     return {
         "version": store.VERSION,
         "dataset": dataset.name,

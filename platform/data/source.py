@@ -12,6 +12,7 @@ from skelray.platform import paths, registry
 from skelray.platform.config import DataConfig
 from skelray.platform.data.cache import Cache, cache_path
 from skelray.platform.data.parts import Part, rows_of
+from skelray.platform.data.protocols import find_protocol
 from skelray.platform.data.store import Store
 from skelray.platform.dataset import Dataset, Protocol
 from skelray.platform.method import DataSpec, Inputs
@@ -35,7 +36,7 @@ class Source:
         """Opens the prepared data set a run asks for; DataError where it is not prepared."""
         dataset = registry.load_dataset(config.dataset)
         store = Store.open(store_path(dataset, config.size))
-        return cls(dataset, dataset.protocol(config.protocol), store)
+        return cls(dataset, find_protocol(dataset, store, config.protocol), store)
 
     @property
     def spec(self) -> DataSpec:

@@ -17,11 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skelray.platform.dataset import Dataset, SkeletonSample
+from skelray.platform.dataset import Dataset, SkeletonSample, Splits
 from skelray.platform.errors import DataError
 
-VERSION = 1
+VERSION = 2
 MANIFEST = "manifest.json"
+SPLITS = "splits.json"
 
 _ARRAYS: dict[str, pa.DataType] = {
     "frame_bodies": pa.int32(),  # (T,)
@@ -30,6 +31,7 @@ _ARRAYS: dict[str, pa.DataType] = {
     "body_header": pa.float32(),  # (B, H)
     "joint_state": pa.int8(),  # (B, V)
     "color_xy": pa.float32(),  # (B, V, 2)
+    "score": pa.float32(),  # (B, V)
 }
 _SCALARS: dict[str, pa.DataType] = {
     "label": pa.int32(),
@@ -75,13 +77,16 @@ def _body_shapes(dataset: type[Dataset]) -> dict[str, tuple[int, ...]]:
         "body_header": (len(dataset.header),),
         "joint_state": (joints,),
         "color_xy": (joints, 2),
+        "score": (joints,),
     }
 
 
-def write_shard(path: Path, samples: Iterable[SkeletonSample]) -> int:
-    """Writes one Parquet file atomically; returns its number of rows."""
+def write_shard(path: Path, samples: Iterable[SkeletonSample]) -> tuple[int, str]:
+    """Writes one Parquet file atomically; returns its number of rows and their `digest`."""
     columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
+    digest = hashlib.sha256()
     for sample in samples:
+        _update(digest, sample)
         columns["id"].append(sample.id)
         for name in _SCALARS:
             columns[name].append(getattr(sample, name))
@@ -94,13 +99,18 @@ def write_shard(path: Path, samples: Iterable[SkeletonSample]) -> int:
     scratch = path.with_name(f".{path.name}")
     pq.write_table(table, scratch, compression="zstd", use_dictionary=False)
     scratch.replace(path)
-    return table.num_rows
+    return table.num_rows, digest.hexdigest()
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _update(digest: hashlib._Hash, sample: SkeletonSample) -> None:
+    """Adds what a recording says; not how Parquet writes it, nor where on a disk its clip lies."""
+    scalars = [getattr(sample, name) for name in _SCALARS if name != "clip"]
+    digest.update(json.dumps([sample.id, *scalars]).encode())
+    for name, kind in _ARRAYS.items():
+        value = getattr(sample, name)
+        if value is not None:
+            digest.update(f"{name} {value.shape}".encode())
+            digest.update(np.ascontiguousarray(value, dtype=kind.to_pandas_dtype()).tobytes())
 
 
 @dataclass(frozen=True)
@@ -134,6 +144,13 @@ class Store:
     def version(self) -> str:
         """Identity of the contents: equal for equal recordings, wherever they were prepared."""
         return str(self.manifest["data_version"])
+
+    @property
+    def splits(self) -> Splits:
+        """The splits that came with the recordings: name -> part (train, test) -> ids."""
+        file = self.path / SPLITS
+        splits: Splits = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        return splits
 
     @property
     def shards(self) -> list[Path]:

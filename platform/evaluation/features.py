@@ -26,7 +26,6 @@ from skelray.platform.data.cache import Cache
 from skelray.platform.data.loading import ResidentData
 from skelray.platform.data.parts import Part
 from skelray.platform.data.source import Source
-from skelray.platform.data.store import file_hash
 from skelray.platform.distributed import state_hash
 from skelray.platform.errors import CheckpointError, DataError
 from skelray.platform.evaluation.labelled import Labelled
@@ -217,7 +216,7 @@ def _cache_file(
     config = Checkpoint.open(checkpoint).about["config"]
     inputs = method.inputs(output)
     decides = [
-        file_hash(checkpoint / "state.pt"),
+        paths.file_hash(checkpoint / "state.pt"),
         [config["name"], config["method"]],  # equal weights may read another stream
         {name: preprocessing.key() for name, preprocessing in inputs.skeletons.items()},
         source.store.version,

@@ -10,11 +10,10 @@ from typing import Any
 
 import torch
 
-from skelray.platform import registry
+from skelray.platform import paths, registry
 from skelray.platform.config import RunConfig
 from skelray.platform.data.parts import Part
 from skelray.platform.data.source import Source
-from skelray.platform.data.store import file_hash
 from skelray.platform.errors import UsageError
 from skelray.platform.evaluation.baselines import random_checkpoint
 from skelray.platform.evaluation.features import RAW as RAW_OUTPUT
@@ -87,7 +86,7 @@ class Plan:
             "classes": len(self.source.dataset.classes),
             **counts,  # recordings with a label
             "checkpoint": str(self.checkpoint.path),
-            "checkpoint_hash": file_hash(self.checkpoint.path / "state.pt"),
+            "checkpoint_hash": paths.file_hash(self.checkpoint.path / "state.pt"),
             "step": self.checkpoint.step,
             "seed": self.config.seed,
             "first_output": self.first,

@@ -57,7 +57,7 @@ def checkpoints(home: Path) -> list[int]:
 
 
 def processes_of(home: Path) -> list[int]:
-    """Processes that still work for this home: a killed driver's Ray workers end some time later."""
+    """Processes that still work for this home: a killed driver's Ray workers end later."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -153,12 +154,20 @@ def test_discover(raw: Path) -> None:
     assert len(NTU120().discover(raw).items) == 5
 
 
-def test_discover_nothing(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no recording of ntu60 below .*; ask for the skeletons"):
-        NTU60().discover(tmp_path / "absent")
-    (tmp_path / "x.skeleton").touch()
-    with pytest.raises(UsageError, match=r"x\.skeleton: the name is not Ssss"):
-        NTU60().discover(tmp_path)
+def test_the_owners_archives_are_read_as_they_are(raw: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "zips"
+    packed.mkdir()
+    with zipfile.ZipFile(packed / "nturgbd_skeletons_s001_to_s017.zip", "w") as archive:
+        for file in raw.rglob("*.skeleton"):
+            archive.write(file, f"nturgb+d_skeletons/{file.relative_to(raw).as_posix()}")
+    dataset = NTU60()
+    loose = dataset.discover(raw).items
+    found = dataset.discover(packed)
+    assert [item.id for item in found.items] == [item.id for item in loose]
+    assert sorted(found.skipped.values())[0] == "action 0 is not one of ntu60's 1 to 60"
+    assert len(found.skipped) == 6
+    one, other = (next(dataset.read(items[-1])) for items in (found.items, loose))
+    assert one.subject == other.subject and one.xyz.tolist() == other.xyz.tolist()
 
 
 def test_read(raw: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from skelray.datasets.nwucla.dataset import NWUCLA
 from skelray.platform.dataset import RawItem, SkeletonSample
-from skelray.platform.errors import DataError, UsageError
+from skelray.platform.errors import DataError
 from skelray.platform.registry import load_dataset
 
 SHARED = Path(os.environ.get("SKELRAY_SHARED", Path(__file__).parents[3] / ".." / "shared"))
@@ -81,11 +81,6 @@ def test_discover(tmp_path: Path) -> None:
         "c/a01_s10_e00_v01.json": f"the same recording as {tmp_path}/a/a01_s10_e00_v01.json",
         "nwucla_split.json": "the name is not aAA_sSS_eEE_vVV.json",
     }
-
-
-def test_discover_nothing(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no file aAA_sSS_eEE_vVV\.json below .*; get all_sqe"):
-        NWUCLA().discover(tmp_path / "absent")
 
 
 NO_BODY = [[[float("nan")] * 3] * 20]

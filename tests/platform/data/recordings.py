@@ -30,7 +30,10 @@ class Walks(Dataset):
 
     def discover(self, raw: Path) -> Discovery:
         files = sorted(raw.glob("*.walk"))
-        return Discovery([RawItem(f.stem, str(f)) for f in files], {"notes.txt": "no recording"})
+        return Discovery(
+            [RawItem(f.stem, str(f), stamp=f.read_text()) for f in files],
+            {"notes.txt": "no recording"},
+        )
 
     def read(self, item: RawItem) -> Iterator[SkeletonSample]:
         text = Path(item.path).read_text()
@@ -55,6 +58,7 @@ def walk(number: int) -> SkeletonSample:
         body_header=random.normal(size=(bodies, 2)).astype(np.float32),
         joint_state=random.integers(0, 3, size=(bodies, 20)).astype(np.int8),
         color_xy=random.normal(size=(bodies, 20, 2)).astype(np.float32),
+        score=random.random(size=(bodies, 20)).astype(np.float32),
         label=number % 3,
         subject=number % 5,
         camera=1,

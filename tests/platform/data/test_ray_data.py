@@ -18,10 +18,10 @@ from skelray.platform import cluster
 from skelray.platform.data import caching
 from skelray.platform.data.loading import ResidentData, ResidentLoader, Sampling
 from skelray.platform.data.prepare import prepare
-from skelray.platform.data.store import Store, read_shard
+from skelray.platform.data.store import VERSION, Store, read_shard
 from skelray.platform.data.streaming import StreamingLoader
 from skelray.platform.dataset import SkeletonSample
-from skelray.platform.errors import DataError
+from skelray.platform.errors import DataError, UsageError
 from skelray.platform.method import Batch, key_of
 from skelray.platform.preprocessing import Preprocessing
 from tests.platform.data.recordings import Walks, write_walks
@@ -90,7 +90,7 @@ def test_nothing_but_damaged_recordings_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_recordings_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no recordings of walks; made up"):
+    with pytest.raises(UsageError, match=r"no recording of walks below .*; made up"):
         prepare(Walks, tmp_path, tmp_path / "store")
 
 
@@ -226,7 +226,7 @@ def test_streamed_batches_equal_resident_ones(store: Store) -> None:
 def test_the_manifest_is_for_reading(store: Store) -> None:
     text = (store.path / "manifest.json").read_text(encoding="utf-8")
     manifest = json.loads(text)
-    assert manifest["dataset"] == "walks" and manifest["version"] == 1
+    assert manifest["dataset"] == "walks" and manifest["version"] == VERSION
     assert text.count("\n") > len(manifest)
 
 

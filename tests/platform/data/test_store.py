@@ -33,14 +33,27 @@ def test_everything_is_read_back_to_the_bit(tmp_path: Path) -> None:
         id="least", frame_bodies=np.array([0, 3, 0], dtype=np.int32), xyz=walk(2).xyz[:3]
     )
     samples = [exact, least, walk(3)]
-    assert store.write_shard(tmp_path / "a.parquet", iter(samples)) == 3
+    rows, _ = store.write_shard(tmp_path / "a.parquet", iter(samples))
+    assert rows == 3
     for read, written in zip(store.read_shard(tmp_path / "a.parquet", Walks), samples, strict=True):
         assert_same(read, written)
     assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
 
 
+def test_the_digest_names_what_recordings_say(tmp_path: Path) -> None:
+    def digest(sample: SkeletonSample) -> str:
+        return store.write_shard(tmp_path / "a.parquet", [sample])[1]
+
+    known = digest(walk(1))
+    assert digest(replace(walk(1), clip="elsewhere.avi")) == known
+    moved = walk(1).xyz
+    moved[0, 0, 0] = np.nextafter(moved[0, 0, 0], np.float32(9))
+    for change in ({"label": None}, {"id": "other"}, {"xyz": moved}, {"body_id": None}):
+        assert digest(replace(walk(1), **change)) != known
+
+
 def test_a_shard_without_recordings_is_read(tmp_path: Path) -> None:
-    assert store.write_shard(tmp_path / "a.parquet", []) == 0
+    assert store.write_shard(tmp_path / "a.parquet", [])[0] == 0
     assert list(store.read_shard(tmp_path / "a.parquet", Walks)) == []
 
 
@@ -69,6 +82,7 @@ BODIES = int(walk(4).frame_bodies.sum())
             r"body_header has shape .*, 3\), expected .*, 2\)",
         ),
         ({"joint_state": walk(4).joint_state[:, 1:]}, r"joint_state has shape .*, 19\)"),
+        ({"score": np.ones((BODIES, 2))}, r"score has shape .*, 2\), expected .*, 20\)"),
         ({"color_xy": walk(4).xyz}, r"color_xy has shape .*, 20, 3\), expected .*, 20, 2\)"),
         ({"xyz": walk(4).xyz * np.float32(np.inf)}, "a joint coordinate is not a finite number"),
         ({"label": 3}, r"label 3 is outside 0\.\.2"),
@@ -103,10 +117,10 @@ def test_open_says_what_to_do(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"manifest\.json is damaged .* again with --fresh"):
             store.Store.open(tmp_path)
     manifest.write_text(json.dumps({"version": 99}))
-    with pytest.raises(DataError, match="has store version 99, this skelray reads 1: prepare it"):
+    with pytest.raises(DataError, match="has store version 99, this skelray reads 2: prepare it"):
         store.Store.open(tmp_path)
     manifest.write_text(
-        json.dumps({"version": 1, "data_version": "abc", "shards": [{"file": "part-0.parquet"}]})
+        json.dumps({"version": 2, "data_version": "abc", "shards": [{"file": "part-0.parquet"}]})
     )
     opened = store.Store.open(tmp_path)
     assert opened.version == "abc"
