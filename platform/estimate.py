@@ -96,6 +96,7 @@ def made_up_batch(method: Method, dataset: type[Dataset], use: str, count: int) 
         id="made up",
         frame_bodies=np.full(_FRAMES, persons, dtype=np.int32),
         xyz=generator.normal(size=shape).astype(np.float32),
+        score=np.ones(shape[:2], dtype=np.float32),
     )
     skeletons = {}
     for name, preprocessing in method.inputs(use).skeletons.items():
@@ -106,6 +107,7 @@ def made_up_batch(method: Method, dataset: type[Dataset], use: str, count: int) 
             offsets=torch.arange(count + 1) * len(frames),
             present=torch.from_numpy(done.present).repeat(count, 1),
             length=torch.full((count,), done.length),
+            score=None if done.score is None else torch.from_numpy(done.score).repeat(count, 1, 1),
             scalars={k: torch.full((count,), v) for k, v in done.scalars.items()},
         )
     return Batch(
@@ -113,7 +115,7 @@ def made_up_batch(method: Method, dataset: type[Dataset], use: str, count: int) 
         id=[f"made up {i}" for i in range(count)],
         key=torch.tensor([key_of(i) for i in range(count)]),
         skeletons=skeletons,
-        label=torch.arange(count) % len(dataset.classes),
+        label=torch.arange(count) % len(dataset.classes) if dataset.classes else None,
     )
 
 

@@ -30,9 +30,16 @@ class Cache:
     present: np.ndarray  # (ΣT, M) bool, read-only
     offsets: np.ndarray  # (n + 1,) int64
     scalars: dict[str, np.ndarray]  # name -> (n,) float32
+    score: np.ndarray | None = None  # (ΣT, M, V) float32, read-only: confidence of 2D poses
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all that belongs to frames."""
+        score = 0 if self.score is None else self.score.nbytes
+        return self.frames.nbytes + self.present.nbytes + score
 
     @classmethod
     def open(cls, path: Path) -> Cache:
@@ -55,6 +62,9 @@ class Cache:
             index=index,
             frames=_flat(frames, "frames").reshape(-1, *shape),
             present=_flat(frames, "present").view(bool).reshape(-1, shape[0]),
+            score=_flat(frames, "score").reshape(-1, *shape[:2])
+            if "score" in frames.column_names
+            else None,
             offsets=np.concatenate([[0], np.cumsum(index["frames"], dtype=np.int64)]),
             scalars={
                 name.removeprefix("scalar/"): values.astype(np.float32)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import ray.data
 
 from skelray.platform.data import store
@@ -110,6 +111,7 @@ def _row(
         "shape": list(done.frames.shape[1:]),
         "values": np.ravel(done.frames),
         "present": np.ravel(done.present).astype(np.uint8),
+        "score": [] if done.score is None else np.ravel(done.score),
     }
 
 
@@ -121,6 +123,7 @@ def _part_schema(row: dict[str, Any]) -> pa.Schema:
         "shape": pa.list_(pa.int32()),
         "values": pa.large_list(pa.float32()),
         "present": pa.large_list(pa.uint8()),
+        "score": pa.large_list(pa.float32()),
     }
     scalar = {name: pa.float64() for name in row if name.startswith("scalar/")}
     return pa.schema([(name, (kinds | scalar).get(name, pa.int64())) for name in row])
@@ -135,6 +138,8 @@ def _merge(parts: list[Path], folder: Path) -> None:
         "frames": (folder / "frames.raw", np.float32, int(np.prod(shape)), "values"),
         "present": (folder / "present.raw", np.uint8, shape[0], "present"),
     }
+    if _scored(tables):
+        flat["score"] = (folder / "score.raw", np.float32, shape[0] * shape[1], "score")
     columns = {}
     for name, (scratch, kind, width, source) in flat.items():
         buffer = np.memmap(scratch, dtype=kind, mode="w+", shape=(total * width,))
@@ -147,8 +152,23 @@ def _merge(parts: list[Path], folder: Path) -> None:
     _write_arrow(folder / "frames.arrow", pa.table(list(columns.values()), schema=schema))
     for scratch, *_ in flat.values():
         scratch.unlink()
-    index = pa.concat_tables([t.drop_columns(["shape", "values", "present"]) for t in tables])
+    index = pa.concat_tables(
+        [t.drop_columns(["shape", "values", "present", "score"]) for t in tables]
+    )
     _write_arrow(folder / "index.arrow", index.combine_chunks())
+
+
+def _scored(tables: list[pa.Table]) -> bool:
+    """True where the poses carry scores; DataError where only some do."""
+    empty = [pc.equal(pc.list_value_length(table.column("score")), 0) for table in tables]
+    without = sum(pc.sum(one).as_py() for one in empty)
+    recordings = sum(table.num_rows for table in tables)
+    if 0 < without < recordings:
+        raise DataError(
+            f"{without} of {recordings} recordings have no scores: prepare them all with scores, "
+            "or leave the scores out in preprocessing"
+        )
+    return without == 0
 
 
 def _fill(buffer: np.ndarray, chunks: Iterator[pa.Array]) -> None:

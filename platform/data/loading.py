@@ -94,12 +94,11 @@ class Lengths:
         within = torch.arange(int(offsets[-1])) - offsets[:-1].repeat_interleave(sizes)
         return starts.repeat_interleave(sizes) + within, offsets
 
-    def ragged(self, rows: Tensor, frames: Tensor, present: Tensor, offsets: Tensor) -> Ragged:
-        """The sequences of these rows, given their frames."""
+    def ragged(self, rows: Tensor, offsets: Tensor, of_frames: Mapping[str, Tensor]) -> Ragged:
+        """The sequences of these rows, given what belongs to their frames."""
         return Ragged(
-            frames=frames,
+            **of_frames,
             offsets=offsets,
-            present=present,
             length=self.length[rows],
             scalars={name: values[rows] for name, values in self.scalars.items()},
         )
@@ -110,14 +109,17 @@ class ResidentField:
 
     def __init__(self, cache: Cache, device: torch.device) -> None:
         self.lengths = Lengths(cache)
-        self.frames = _tensor(cache.frames).to(device)
-        self.present = _tensor(cache.present).to(device)
+        arrays = {"frames": cache.frames, "present": cache.present, "score": cache.score}
+        self.of_frames = {
+            name: _tensor(array).to(device) for name, array in arrays.items() if array is not None
+        }
 
     def gather(self, rows: Tensor) -> Ragged:
         """The sequences of these rows (N,) as new tensors."""
         chosen, offsets = self.lengths.frame_rows(rows)
-        chosen = chosen.to(self.frames.device)
-        return self.lengths.ragged(rows, self.frames[chosen], self.present[chosen], offsets)
+        chosen = chosen.to(self.of_frames["frames"].device)
+        gathered = {name: values[chosen] for name, values in self.of_frames.items()}
+        return self.lengths.ragged(rows, offsets, gathered)
 
 
 def _tensor(array: np.ndarray) -> Tensor:
@@ -161,7 +163,7 @@ def _on_device(caches: Mapping[str, Cache], device: torch.device, residency: Res
     if device.type != "cuda":
         return False
     free, _ = torch.cuda.mem_get_info(device)
-    return sum(cache.frames.nbytes + cache.present.nbytes for cache in caches.values()) < free / 3
+    return sum(cache.nbytes for cache in caches.values()) < free / 3
 
 
 class ResidentLoader:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import ray.data
+from filelock import FileLock
 
 from skelray.platform import paths
 from skelray.platform.data import store
@@ -35,8 +36,14 @@ def prepare(dataset: type[Dataset], raw: Path, target: Path, *, fresh: bool = Fa
     Damaged recordings are skipped and listed with their reason in the manifest; DataError where
     nothing is left. Ray must be connected.
     """
-    if (target / store.MANIFEST).exists() and not fresh:
-        return store.Store.open(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.with_name(f".{target.name}.lock")):  # two at once: the second opens
+        if not (target / store.MANIFEST).exists() or fresh:
+            _prepare(dataset, raw, target, fresh=fresh)
+    return store.Store.open(target)
+
+
+def _prepare(dataset: type[Dataset], raw: Path, target: Path, *, fresh: bool) -> None:
     discovery = _discover(dataset, raw)
     partial = target.with_name(f"{target.name}.partial")
     if fresh:
@@ -55,7 +62,6 @@ def prepare(dataset: type[Dataset], raw: Path, target: Path, *, fresh: bool = Fa
     if target.exists():
         shutil.rmtree(target)
     partial.rename(target)
-    return store.Store.open(target)
 
 
 def _discover(dataset: type[Dataset], raw: Path) -> Discovery:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +41,11 @@ _SCALARS: dict[str, pa.DataType] = {
     "setup": pa.int32(),
     "replication": pa.int32(),
     "fps": pa.float32(),
+    "height": pa.int32(),
+    "width": pa.int32(),
     "clip": pa.string(),
 }
+_UNSAID = ("clip", "height", "width")  # not said by every recording's digest
 SCHEMA = pa.schema(
     [pa.field("id", pa.string(), nullable=False)]
     + [pa.field(name, kind) for name, kind in _SCALARS.items()]
@@ -96,7 +100,7 @@ def write_shard(path: Path, samples: Iterable[SkeletonSample]) -> tuple[int, str
     table = pa.table(
         {f.name: pa.array(columns[f.name], type=f.type) for f in SCHEMA}, schema=SCHEMA
     )
-    scratch = path.with_name(f".{path.name}")
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
     pq.write_table(table, scratch, compression="zstd", use_dictionary=False)
     scratch.replace(path)
     return table.num_rows, digest.hexdigest()
@@ -104,7 +108,9 @@ def write_shard(path: Path, samples: Iterable[SkeletonSample]) -> tuple[int, str
 
 def _update(digest: hashlib._Hash, sample: SkeletonSample) -> None:
     """Adds what a recording says; not how Parquet writes it, nor where on a disk its clip lies."""
-    scalars = [getattr(sample, name) for name in _SCALARS if name != "clip"]
+    scalars = [getattr(sample, name) for name in _SCALARS if name not in _UNSAID]
+    if sample.height is not None:  # so that versions from before there was a size stay the same
+        scalars += [sample.height, sample.width]
     digest.update(json.dumps([sample.id, *scalars]).encode())
     for name, kind in _ARRAYS.items():
         value = getattr(sample, name)

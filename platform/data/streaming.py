@@ -39,8 +39,8 @@ class _Reader:
         answer: dict[str, Any] = {"rows": row["rows"]}
         for name, field in self.fields.items():
             ragged = field.gather(rows)
-            answer[f"{name}/frames"] = ragged.frames.numpy()
-            answer[f"{name}/present"] = ragged.present.numpy()
+            for part in field.of_frames:
+                answer[f"{name}/{part}"] = getattr(ragged, part).numpy()
         return answer
 
 
@@ -76,9 +76,12 @@ class StreamingLoader:
         rows = torch.tensor(np.asarray(row["rows"]))
         skeletons = {}
         for name, lengths in self.lengths.items():
-            frames = torch.tensor(row[f"{name}/frames"])
-            present = torch.tensor(row[f"{name}/present"])
+            of_frames = {
+                key.rpartition("/")[2]: torch.tensor(values)
+                for key, values in row.items()
+                if key.startswith(f"{name}/")
+            }
             _, offsets = lengths.frame_rows(rows)
-            skeletons[name] = lengths.ragged(rows, frames, present, offsets)
+            skeletons[name] = lengths.ragged(rows, offsets, of_frames)
         batch = self.columns.batch(rows, skeletons, labels=self.sampling.labels)
         return batch.to(self.device)

@@ -7,10 +7,10 @@ import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, get_type_hints
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from skelray.platform.dataset import SkeletonSample
 from skelray.platform.errors import UsageError
@@ -24,8 +24,11 @@ class Preprocessed:
     frames: np.ndarray  # (T, M, V, C) float32
     present: np.ndarray  # (T, M) bool
     length: int  # the length the family means, for example frames before resizing
+    score: np.ndarray | None = None  # (T, M, V) float32: a pose estimator's confidence
     scalars: Mapping[str, float] = field(default_factory=dict)
 
+
+Count = Annotated[int, Field(ge=1)]  # the type of a parameter that counts persons or frames
 
 Function = Callable[..., Preprocessed]
 
@@ -72,7 +75,7 @@ class Preprocessing(BaseModel):
                 f"preprocessing {name!r} has no parameter {sorted(unknown)[0]!r}: "
                 f"it takes {', '.join(accepted)}"
             )
-        return {"name": name, "parameters": accepted | given}
+        return {"name": name, "parameters": accepted | _checked(name, given)}
 
     def __call__(self, sample: SkeletonSample, skeleton: SkeletonSpec) -> Preprocessed:
         """The sample prepared; a pure function."""
@@ -83,3 +86,16 @@ class Preprocessing(BaseModel):
         described = [self.name, _FAMILIES[self.name].version, self.parameters]
         text = json.dumps(described, sort_keys=True)
         return f"{self.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _checked(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The given parameters as the family's annotations want them; UsageError where they do not."""
+    hints = get_type_hints(_FAMILIES[name].function, include_extras=True)
+    checked = {}
+    for key, value in given.items():
+        try:
+            checked[key] = TypeAdapter(hints[key]).validate_python(value)
+        except ValidationError as error:
+            problem = error.errors()[0]["msg"]
+            raise UsageError(f"preprocessing {name!r}, {key}={value!r}: {problem}") from None
+    return checked

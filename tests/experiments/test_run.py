@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import torch
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.experiments import commands
+
 COMMAND = (
-    sys.executable,
     "experiments/run.py",
     "skeletonclr",
     "synthetic",
@@ -30,20 +23,8 @@ COMMAND = (
 )
 
 
-def environment(home: Path) -> dict[str, str]:
-    return {**os.environ, "SKELRAY_HOME": str(home), "PYTHONPATH": str(ROOT)}
-
-
-def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=ROOT,
-        env=environment(home),
-        capture_output=True,
-        text=True,
-        timeout=500,
-        check=False,
-    )
+def run(home: Path, *settings: str) -> subprocess.CompletedProcess[str]:
+    return commands.run(home, *COMMAND, *settings)
 
 
 def folder_of(home: Path) -> Path:
@@ -54,23 +35,6 @@ def folder_of(home: Path) -> Path:
 def checkpoints(home: Path) -> list[int]:
     """Steps of the whole checkpoints that the home's only run has written so far."""
     return [int(f.name.removeprefix("step-")) for f in home.glob("runs/*/checkpoints/step-*")]
-
-
-def processes_of(home: Path) -> list[int]:
-    """Processes that still work for this home: a killed driver's Ray workers end later."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.environ().get("SKELRAY_HOME") == str(home):
-                found.append(process.pid)
-    return found
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 300
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def records(home: Path) -> list[dict[str, Any]]:
@@ -130,18 +94,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(tmp_path: Path) -> 
     assert whole.returncode == 0, whole.stderr
 
     home = tmp_path / "killed"
-    process = subprocess.Popen(
-        [*COMMAND, *settings],
-        cwd=ROOT,
-        env=environment(home),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    wait_until(lambda: checkpoints(home) or process.poll() is not None)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    wait_until(lambda: not processes_of(home))
+    commands.run_and_kill(home, *COMMAND, *settings, when=lambda: checkpoints(home))
     assert 0 < max(checkpoints(home)) < 120
 
     resumed = run(home, *settings)

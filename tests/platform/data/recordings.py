@@ -77,16 +77,25 @@ def write_walks(raw: Path, count: int) -> None:
 
 @register("first_bodies", version=1)
 def first_bodies(
-    sample: SkeletonSample, skeleton: SkeletonSpec, *, wrong: str = "", refused: str = ""
+    sample: SkeletonSample,
+    skeleton: SkeletonSpec,
+    *,
+    wrong: str = "",
+    refused: str = "",
+    scores: str = "",
 ) -> Preprocessed:
     """The first body of every frame that has one, as (T_i, 1, V, 3)."""
     if sample.id == refused:
         raise UsageError(f"{sample.id} is refused")
     bodies = sample.frame_bodies
-    frames = sample.xyz[(np.cumsum(bodies) - bodies)[bodies > 0]][:, None]
+    first = (np.cumsum(bodies) - bodies)[bodies > 0]
+    frames = sample.xyz[first][:, None]
+    score = sample.score[first][:, None] if sample.id in scores or scores == "all" else None
     if sample.id == wrong:
         frames = frames * np.float32(np.nan)
     present = np.ones((len(frames), 1), dtype=bool)
     present[0] = False
     scalars = {"begin": float(np.argmax(bodies > 0)), "mean": float(frames.mean())}
-    return Preprocessed(frames=frames, present=present, length=len(bodies), scalars=scalars)
+    return Preprocessed(
+        frames=frames, present=present, length=len(bodies), score=score, scalars=scalars
+    )

@@ -82,8 +82,8 @@ def test_labels_only_where_asked_for_and_known() -> None:
 def test_host_frames_are_not_copied() -> None:
     cache = hand_made([0] * 6)
     field = ResidentData({"body": cache}, CPU, "host").fields["body"]
-    assert field.frames.data_ptr() == cache.frames.ctypes.data
-    assert field.present.data_ptr() == cache.present.ctypes.data
+    assert field.of_frames["frames"].data_ptr() == cache.frames.ctypes.data
+    assert field.of_frames["present"].data_ptr() == cache.present.ctypes.data
 
 
 def test_the_parts_of_a_step_make_up_its_batch() -> None:

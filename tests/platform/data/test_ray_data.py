@@ -28,6 +28,7 @@ from tests.platform.data.recordings import Walks, write_walks
 
 COUNT = 40  # three shards of 16, 16 and 8
 RAGGED = Preprocessing(name="first_bodies")
+SCORED = Preprocessing(name="first_bodies", parameters={"scores": "all"})
 FIXED = Preprocessing(name="body_centred", parameters={"persons": 2, "frames": 5})
 
 
@@ -141,7 +142,7 @@ def test_work_on_another_list_is_not_taken_over(tmp_path: Path, raw: Path, store
     assert prepare(Walks, tmp_path / "raw", tmp_path / "store").manifest["samples"] == 3
 
 
-@pytest.mark.parametrize("preprocessing", [RAGGED, FIXED], ids=lambda p: p.name)
+@pytest.mark.parametrize("preprocessing", [RAGGED, FIXED, SCORED], ids=lambda p: p.key())
 def test_a_cache_holds_what_preprocessing_gives(store: Store, preprocessing: Preprocessing) -> None:
     cache = caching.build(store, Walks, preprocessing)
     expected = samples(store)
@@ -153,6 +154,8 @@ def test_a_cache_holds_what_preprocessing_gives(store: Store, preprocessing: Pre
         frames = slice(cache.offsets[row], cache.offsets[row + 1])
         assert cache.frames[frames].tobytes() == done.frames.tobytes()
         assert np.array_equal(cache.present[frames], done.present)
+        score = None if cache.score is None else cache.score[frames]
+        assert np.array_equal(score, done.score)
         assert cache.index["length"][row] == done.length
         assert {n: v[row] for n, v in cache.scalars.items()} == {
             name: np.float32(value) for name, value in done.scalars.items()
@@ -205,12 +208,14 @@ def assert_same_batch(ours: Batch, theirs: Batch) -> None:
         other = theirs.skeletons[name]
         for part in ("frames", "offsets", "present", "length"):
             assert torch.equal(getattr(ragged, part), getattr(other, part)), (name, part)
+        assert (ragged.score is None) == (other.score is None) == (name == FIXED.key())
+        assert ragged.score is None or torch.equal(ragged.score, other.score)
         assert ragged.scalars.keys() == other.scalars.keys()
         assert all(torch.equal(v, other.scalars[k]) for k, v in ragged.scalars.items())
 
 
 def test_streamed_batches_equal_resident_ones(store: Store) -> None:
-    caches = {p.name: caching.build(store, Walks, p) for p in (RAGGED, FIXED)}
+    caches = {p.key(): caching.build(store, Walks, p) for p in (SCORED, FIXED)}
     sampling = Sampling(
         rows=np.arange(1, 22), seed=5, batch=8, last="pad", rank=1, world=2, labels=True, parts=2
     )
@@ -221,6 +226,12 @@ def test_streamed_batches_equal_resident_ones(store: Store) -> None:
     for ours, theirs in zip(streamed, resident, strict=True):
         for part, other in zip(ours, theirs, strict=True):
             assert_same_batch(part, other)
+
+
+def test_scores_of_some_recordings_only_are_refused(store: Store) -> None:
+    some = Preprocessing(name="first_bodies", parameters={"scores": "021"})
+    with pytest.raises(DataError, match="22 of 23 recordings have no scores: prepare them all"):
+        caching.build(store, Walks, some)
 
 
 def test_the_manifest_is_for_reading(store: Store) -> None:
