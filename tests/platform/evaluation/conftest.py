@@ -60,7 +60,7 @@ class Means(Method):
         self.register_buffer("calls", torch.zeros(()))
 
     def inputs(self, use):
-        parameters = {"persons": 1, "frames": 4, "align": False}
+        parameters = {"persons": 1, "frames": 4, "align": "none"}
         return Inputs(skeletons={"body": Preprocessing(name="body_centred", parameters=parameters)})
 
     def phases(self):
