@@ -21,7 +21,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("platform", "methods", "datasets", "experiments")
-SHIPPED = {".py", ".yaml", ".txt", ".csv"}
+SHIPPED = {".py", ".yaml", ".txt", ".csv", ".html"}
 
 
 def shipped_files(tree: Path) -> set[str]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 
-import pyarrow.parquet as pq
-
-from skelray.platform.data.store import Store
+from skelray.platform.data.store import Store, read_columns
 from skelray.platform.dataset import Dataset, Protocol
 from skelray.platform.errors import UsageError
 from skelray.platform.method.draws import key_of
@@ -50,6 +48,6 @@ def _subjects(store: Store) -> list[int]:
     """All subjects that the recordings name, sorted."""
     found: set[int] = set()
     for shard in store.shards:
-        column = pq.read_table(shard, columns=["subject"]).column("subject")
+        column = read_columns(shard, ["subject"]).column("subject")
         found |= set(column.unique().to_pylist())
     return sorted(found - {None})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -164,14 +164,19 @@ class Store:
         return [self.path / shard["file"] for shard in self.manifest["shards"]]
 
 
-def read_shard(path: Path, dataset: type[Dataset]) -> Iterator[SkeletonSample]:
-    """The samples of one shard in order, arrays in their shapes."""
+def read_columns(path: Path, names: Sequence[str] | None = None) -> pa.Table:
+    """These columns of one shard, all where none are named; DataError where it is damaged."""
     try:
-        table = pq.read_table(path, schema=SCHEMA)
+        return pq.read_table(path, schema=SCHEMA, columns=names)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(
             f"{path} cannot be read ({error}): prepare the data set again with --fresh"
         ) from None
+
+
+def read_shard(path: Path, dataset: type[Dataset]) -> Iterator[SkeletonSample]:
+    """The samples of one shard in order, arrays in their shapes."""
+    table = read_columns(path)
     shapes = _body_shapes(dataset)
     columns = {name: table.column(name) for name in SCHEMA.names}
     for row in range(table.num_rows):

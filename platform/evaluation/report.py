@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from skelray.platform.evaluation import linear_fast
 from skelray.platform.evaluation.results import PRETRAINED, RANDOM, RAW, Evaluation
+from skelray.platform.tables import aligned
 
 _ENCODERS = {RANDOM: "random encoder (BatchNorm set)", PRETRAINED: "pretrained encoder"}
 
@@ -22,7 +23,7 @@ def table(evaluation: Evaluation) -> str:
         if any(name in figures for name in names):
             rows.append([label, *(_percent(figures, name) for name in names)])
     notes = [*_footnotes(about, figures), *_logistic(about, figures)] if about["linear"] else []
-    return "\n".join([*_caption(about), "", *_aligned(rows), "", *notes]).rstrip()
+    return "\n".join([*_caption(about), "", *aligned(rows), "", *notes]).rstrip()
 
 
 def _labels(about: Mapping[str, Any]) -> dict[str, str]:
@@ -45,15 +46,6 @@ def _full(name: str, prefix: str, about: Mapping[str, Any]) -> str:
 
 def _percent(figures: Mapping[str, float], name: str) -> str:
     return f"{figures[name]:.1f}" if name in figures else "-"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for number, (label, *cells) in enumerate(rows):
-        right = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
-        yield "  ".join([label.ljust(widths[0]), *right])
-        if number == 0:
-            yield "  ".join("-" * width for width in widths)
 
 
 def _caption(about: Mapping[str, Any]) -> list[str]:
