@@ -12,10 +12,10 @@ import numpy as np
 
 from skelray.platform.dataset import SkeletonSample
 from skelray.platform.errors import UsageError
-from skelray.platform.preprocessing.spec import Preprocessed, register
+from skelray.platform.preprocessing.bodies import Identity, choose_bodies
+from skelray.platform.preprocessing.spec import Count, Preprocessed, register
 from skelray.platform.preprocessing.steps import (
     align_shoulders,
-    bodies_by_position,
     centre_each_body,
     face_forward,
     resize_linear,
@@ -28,8 +28,9 @@ def body_centred(
     sample: SkeletonSample,
     skeleton: SkeletonSpec,
     *,
-    persons: int = 2,
-    frames: int = 50,
+    persons: Count = 2,
+    frames: Count = 50,
+    bodies: Identity = "position",
     centre: Literal["shoulders", "root"] = "shoulders",
     align: Literal["frame", "sequence", "none"] = "frame",
 ) -> Preprocessed:
@@ -37,8 +38,9 @@ def body_centred(
 
     As published the length is a count, so that with empty frames inside a recording its last
     frames are cut off and the empty ones stay as zeros. A recording without a first body becomes
-    zeros with length 0. `align` turns each body about the vertical: in every frame by itself, as
-    published, or once per recording, which keeps the body's own turns.
+    zeros with length 0. `bodies` says who is who (`choose_bodies`). `align` turns each body about
+    the vertical: in every frame by itself, as published, or once per recording, which keeps the
+    body's own turns.
     """
     joint = skeleton.centre if centre == "shoulders" else skeleton.root
     if joint is None or skeleton.root is None:
@@ -50,9 +52,9 @@ def body_centred(
             f"preprocessing body_centred turns 3D joints; {skeleton.name} has "
             f"{skeleton.dimensions} dimensions: set align=none"
         )
-    bodies, _ = bodies_by_position(sample, persons)
-    length = int(np.count_nonzero(np.abs(bodies[:, 0, skeleton.root]).sum(axis=-1)))
-    resized = resize_linear(centre_each_body(bodies, joint)[:length], frames)
+    recorded = choose_bodies(sample, persons, bodies).fill(sample.xyz)
+    length = int(np.count_nonzero(np.abs(recorded[:, 0, skeleton.root]).sum(axis=-1)))
+    resized = resize_linear(centre_each_body(recorded, joint)[:length], frames)
     present = np.any(resized != 0, axis=(2, 3))
     if align != "none":
         turn = align_shoulders if align == "frame" else face_forward

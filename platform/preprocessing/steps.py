@@ -1,35 +1,27 @@
-"""Single steps of preprocessing on one sample: frames (T, M, V, C), NumPy, no state.
+"""Where bodies stand and how they are turned: frames (T, M, V, C), NumPy, no state.
 
 T frames, M persons, V joints, C coordinates.
 """
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
-from skelray.platform.dataset import SkeletonSample
-
-
-def bodies_by_position(sample: SkeletonSample, persons: int) -> tuple[np.ndarray, np.ndarray]:
-    """Person m of a frame is the m-th body of the frame's list; later bodies are left out.
-
-    Returns frames (T, M, V, C) float32, zero where nobody is, and present (T, M) bool. No tracking:
-    slots may swap between people (LinguoLi/CrosSCLR, tools/utils/ntu_read_skeleton.py).
-    """
-    bodies = np.asarray(sample.frame_bodies, dtype=np.int64)
-    frame = np.repeat(np.arange(len(bodies)), bodies)
-    position = np.arange(len(frame)) - np.repeat(np.cumsum(bodies) - bodies, bodies)
-    kept = position < persons
-    frames = np.zeros((len(bodies), persons, *sample.xyz.shape[1:]), dtype=np.float32)
-    present = np.zeros((len(bodies), persons), dtype=bool)
-    frames[frame[kept], position[kept]] = sample.xyz[kept]
-    present[frame[kept], position[kept]] = True
-    return frames, present
+from skelray.platform.errors import UsageError
+from skelray.platform.skeleton.spec import SkeletonSpec
 
 
 def centre_each_body(frames: np.ndarray, joint: int) -> np.ndarray:
     """Every body of every frame about its own joint; global motion and distances are lost."""
     return frames - frames[:, :, joint : joint + 1]
+
+
+def centre_all(frames: np.ndarray, origin: np.ndarray) -> np.ndarray:
+    """All bodies about `origin` (T or 1, C); a joint whose coordinates sum to exactly 0 stays 0."""
+    recorded = frames.sum(axis=-1, keepdims=True) != 0
+    return np.where(recorded, frames - origin[:, None, None], np.float32(0))
 
 
 def resize_linear(frames: np.ndarray, length: int) -> np.ndarray:
@@ -73,6 +65,52 @@ def face_forward(frames: np.ndarray, left: int, right: int) -> np.ndarray:
     line = (exact[:, :, right] - exact[:, :, left]).sum(axis=0)  # (M, C)
     angle = -np.arctan2(line[:, 2], line[:, 0])[None, :, None]
     return _about_vertical(exact, angle)
+
+
+@cache
+def lower_spine(skeleton: SkeletonSpec) -> tuple[int, int]:
+    """The lower end of the spine and the joint next to it (Kinect: base of spine, mid spine).
+
+    UsageError where the skeleton has no spine.
+    """
+    if skeleton.spine is None:
+        raise UsageError(
+            f"this preprocessing centres on the middle of the spine; {skeleton.name} has no spine"
+        )
+    base, top = skeleton.spine
+    towards_top = {top: top}
+    ring = [top]
+    for joint in ring:  # grows while it is walked: breadth first, away from the top
+        for v, w in (*skeleton.edges, *((w, v) for v, w in skeleton.edges)):
+            if v == joint and w not in towards_top:
+                towards_top[w] = v
+                ring.append(w)
+    return base, towards_top[base]
+
+
+def turn_onto(frames: np.ndarray, direction: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Turns everything by the one rotation that brings `direction` (3,) onto the axis `target`."""
+    turned = frames.astype(np.float64) @ rotation_between(direction, target).T
+    return turned.astype(np.float32)
+
+
+def rotation_between(direction: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The rotation (3, 3) float64 about their common normal that brings `direction` onto `target`.
+
+    The identity where `direction` is shorter than 1e-6 or (anti)parallel to `target`, which has
+    length 1. The angle is that of the direction in its own precision, as published
+    (fmthoker/skeleton-contrast, data_gen/rotation.py): in float32, small angles are exact to
+    2e-4 rad.
+    """
+    normal = np.cross(direction.astype(np.float64), target)
+    if np.abs(direction).sum() < 1e-6 or np.abs(normal).sum() < 1e-6:
+        return np.eye(3)
+    unit = direction / np.linalg.norm(direction)
+    angle = np.arccos(np.clip(np.dot(unit, target), -1.0, 1.0))
+    x, y, z = normal / np.linalg.norm(normal)
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    rotation: np.ndarray = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    return rotation
 
 
 def _about_vertical(frames: np.ndarray, angle: np.ndarray) -> np.ndarray:

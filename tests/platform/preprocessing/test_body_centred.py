@@ -108,7 +108,9 @@ def test_parameters_decide_the_key_and_are_checked() -> None:
     default = Preprocessing(name="body_centred")
     assert default.key() == Preprocessing(name="body_centred", parameters={"frames": 50}).key()
     assert default.key() != Preprocessing(name="body_centred", parameters={"frames": 64}).key()
-    with pytest.raises(UsageError, match=r"no parameter 'length'.*persons, frames, centre, align"):
+    with pytest.raises(
+        UsageError, match=r"no parameter 'length'.*persons, frames, bodies, centre, align"
+    ):
         Preprocessing(name="body_centred", parameters={"length": 64})
     with pytest.raises(UsageError, match="no preprocessing named 'centred'"):
         Preprocessing(name="centred")
