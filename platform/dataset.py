@@ -16,17 +16,20 @@ from typing import ClassVar
 import numpy as np
 
 from skelray.platform.errors import UsageError
+from skelray.platform.pickles import PickledArray, load_pickle
 from skelray.platform.raw import Discovery, RawItem, Splits, discover_files
 from skelray.platform.skeleton.spec import SkeletonSpec
 
 __all__ = [
     "Dataset",
     "Discovery",
+    "PickledArray",
     "Protocol",
     "RawItem",
     "SkeletonSample",
     "Splits",
     "discover_files",
+    "load_pickle",
 ]
 
 
@@ -52,6 +55,8 @@ class SkeletonSample:
     setup: int | None = None
     replication: int | None = None
     fps: float | None = None
+    height: int | None = None  # of the picture, in pixels: 2D poses lie in 0..width, 0..height
+    width: int | None = None
     clip: str | None = None  # path of the RGB clip
 
     @property

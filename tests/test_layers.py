@@ -63,6 +63,7 @@ PLUGIN_IMPORTS = {
     ),
     "datasets/": (
         "skelray.platform.dataset",
+        "skelray.platform.importing",  # the base class for folders of arrays
         "skelray.platform.skeleton",
         "skelray.platform.errors",
         "skelray.datasets.ntu",  # the reader of `.skeleton` files, whoever recorded them

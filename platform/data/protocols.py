@@ -9,6 +9,11 @@ from skelray.platform.dataset import Dataset, Protocol
 from skelray.platform.errors import UsageError
 from skelray.platform.method.draws import key_of
 
+_ALIASES = {
+    **dict.fromkeys(("cs", "csub", "cross_subject"), "xsub"),
+    **dict.fromkeys(("cv", "cross_view"), "xview"),
+    **dict.fromkeys(("cset", "xsetup", "cross_setup"), "xset"),
+}
 _LEAVE_ONE_OUT = re.compile(r"loso([0-9]+)")
 
 
@@ -20,8 +25,9 @@ def find_protocol(dataset: type[Dataset], store: Store, name: str) -> Protocol:
     if match := _LEAVE_ONE_OUT.fullmatch(name.lower()):
         return _leave_one_out(dataset, store, int(match[1]))
     splits = store.splits
+    wanted = _ALIASES.get(name.lower(), name.lower())
     for known, parts in splits.items():
-        if known.lower() == name.lower():
+        if known.lower() == wanted:
             return _listed(known, frozenset(parts["train"]), frozenset(parts["test"]))
     return dataset.protocol(name, further=tuple(splits))
 

@@ -13,7 +13,7 @@ import numpy as np
 from skelray.platform.dataset import SkeletonSample
 from skelray.platform.preprocessing.gaps import seen
 
-Identity = Literal["position", "id"]
+Identity = Literal["position", "number", "id"]
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,16 @@ def choose_bodies(sample: SkeletonSample, persons: int, by: Identity) -> Slots:
 
     position: person m of a frame is the m-th body of the frame's list. No tracking: slots may swap
     between people (as in all the published converters but SGN's).
+    number: a body's id is its slot, as annotation files number their persons, so that the second
+    stays the second where the first is absent; without ids the position.
     id: the identities seen in most frames, the most seen first; each keeps its slot.
     """
     frame, position = _places(sample)
     if by == "position":
         return Slots(sample.frames, persons, frame, position)
+    if by == "number":
+        number = position if sample.body_id is None else sample.body_id
+        return Slots(sample.frames, persons, frame, number)
     who = identities(sample)
     often_first = np.argsort(-np.bincount(who), kind="stable")
     return Slots(sample.frames, persons, frame, np.argsort(often_first)[who])

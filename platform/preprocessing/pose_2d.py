@@ -16,21 +16,23 @@ from skelray.platform.skeleton.spec import SkeletonSpec
 
 @register("pose_2d", version=1)
 def pose_2d(sample: SkeletonSample, skeleton: SkeletonSpec, *, persons: Count = 2) -> Preprocessed:
-    """All frames (T, M, V, 2) in the order of the annotation's persons; absent ones are zeros.
+    """All frames (T, M, V, 2), each person in the annotation's place; absent ones are zeros.
 
     Persons after the first `persons` are left out. `length` is T; `score` (T, M, V) is there where
-    the recording has it. Pixels are those of the picture that the poses were found in.
+    the recording has it. Pixels are those of the picture that the poses were found in, of the
+    scalars `height` and `width` (0 where unknown).
     """
     if skeleton.dimensions != 2:
         raise UsageError(
             f"preprocessing pose_2d takes poses in pixels; {skeleton.name} has "
             f"{skeleton.dimensions} dimensions"
         )
-    slots = choose_bodies(sample, persons, "position")
+    slots = choose_bodies(sample, persons, "number")
     frames = slots.fill(sample.xyz)
     return Preprocessed(
         frames=frames,
         present=np.any(frames != 0, axis=(2, 3)),
         length=len(frames),
         score=None if sample.score is None else slots.fill(sample.score),
+        scalars={"height": float(sample.height or 0), "width": float(sample.width or 0)},
     )

@@ -25,7 +25,10 @@ def make_store(folder: Path, subjects: bool = True) -> Store:
     if not subjects:
         samples = [replace(sample, subject=None) for sample in samples]
     stores.write_shard(folder / "part-00000.parquet", samples)
-    splits = {"Half": {"train": IDS[:30].tolist(), "test": IDS[30:50].tolist()}}
+    splits = {
+        "xview": {"train": ["001"], "test": ["002"]},
+        "Half": {"train": IDS[:30].tolist(), "test": IDS[30:50].tolist()},
+    }
     paths.write_json(folder / stores.SPLITS, splits)
     return Store(folder, {"shards": [{"file": "part-00000.parquet"}]})
 
@@ -51,10 +54,13 @@ def test_a_split_by_ids(tmp_path: Path) -> None:
     assert protocol.name == "Half"
     assert rows_of(INDEX, protocol, "train").tolist() == list(range(30))
     assert rows_of(INDEX, protocol, "test").tolist() == list(range(30, 50))  # 50 to 59: neither
+    assert find_protocol(Walks, make_store(tmp_path), "CV").train == {"001"}
     held = rows_of(INDEX, protocol, "holdout")
     assert 1 <= len(held) <= 12 and set(held) < set(range(30))
 
 
 def test_an_unknown_name_lists_all(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no protocol 'xset': choose one of xsub, Half, losoN"):
+    with pytest.raises(
+        UsageError, match=r"no protocol 'xset': choose one of xsub, xview, Half, losoN"
+    ):
         find_protocol(Walks, make_store(tmp_path), "xset")

@@ -48,7 +48,8 @@ def test_the_digest_names_what_recordings_say(tmp_path: Path) -> None:
     assert digest(replace(walk(1), clip="elsewhere.avi")) == known
     moved = walk(1).xyz
     moved[0, 0, 0] = np.nextafter(moved[0, 0, 0], np.float32(9))
-    for change in ({"label": None}, {"id": "other"}, {"xyz": moved}, {"body_id": None}):
+    size = {"height": 480, "width": 640}
+    for change in (size, {"label": None}, {"id": "other"}, {"xyz": moved}, {"body_id": None}):
         assert digest(replace(walk(1), **change)) != known
 
 

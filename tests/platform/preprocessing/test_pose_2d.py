@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -58,6 +60,15 @@ def test_a_place_of_zeros_is_nobody_and_scores_may_be_missing() -> None:
     done = Preprocessing(name="pose_2d")(sample, COCO)
     assert done.present.tolist() == [[True, False], [True, True]]
     assert done.score is None
+
+
+def test_the_second_person_stays_the_second_where_the_first_is_absent() -> None:
+    sample = replace(poses([2, 1, 1]), body_id=np.array([0, 1, 1, 0]), height=1080, width=1920)
+    done = Preprocessing(name="pose_2d")(sample, COCO)
+    assert done.present.tolist() == [[True, True], [False, True], [True, False]]
+    assert np.array_equal(done.frames[1, 1], sample.xyz[2])
+    assert done.scalars == {"height": 1080, "width": 1920}
+    assert Preprocessing(name="pose_2d")(poses([1]), COCO).scalars == {"height": 0, "width": 0}
 
 
 def test_joints_in_space_are_refused() -> None:
