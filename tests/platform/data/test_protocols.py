@@ -61,6 +61,6 @@ def test_a_split_by_ids(tmp_path: Path) -> None:
 
 def test_an_unknown_name_lists_all(tmp_path: Path) -> None:
     with pytest.raises(
-        UsageError, match=r"no protocol 'xset': choose one of xsub, xview, Half, losoN"
+        UsageError, match=r"no protocol 'xset': choose one of xsub, Half, xview, losoN"
     ):
         find_protocol(Walks, make_store(tmp_path), "xset")
