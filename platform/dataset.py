@@ -90,6 +90,7 @@ class Dataset(ABC):
     persons: ClassVar[int]
     classes: ClassVar[tuple[str, ...]]
     protocols: ClassVar[tuple[Protocol, ...]]
+    version: ClassVar[int] = 1  # of reader and generator: raised where they give other recordings
     header: ClassVar[tuple[str, ...]] = ()  # names of the columns of `body_header`
     fps: ClassVar[float | None] = None
     licence: ClassVar[str] = ""  # one line: where to get it and under which terms

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,8 @@ def prepare_dataset(name: str, raw: Path | None, *, size: str = "", fresh: bool 
     """Prepares a data set from its raw recordings; generated ones are generated first."""
     dataset = registry.load_dataset(name)
     if dataset().generated:
+        if fresh and raw is None:
+            shutil.rmtree(paths.raw() / f"{name}-{size}", ignore_errors=True)
         raw = raw or paths.raw() / f"{name}-{size}"
         dataset().generate(raw, size=size, seed=0)
     if raw is None:

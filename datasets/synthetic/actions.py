@@ -1,14 +1,14 @@
-"""The twelve actions: one table of joint-angle curves each.
+"""The sixteen actions: one table of joint-angle curves each.
 
 A motion is a function of a `Manner` (when, how fast, how large) and returns curves in degrees that
 are added to the performer's posture. Some actions differ only by side, some only by direction in
-time.
+time, some only by one limb.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -32,6 +32,10 @@ class Manner:
     def once(self) -> np.ndarray:
         """(T,): from 0 to 1, and there it stays."""
         return smooth_step((self.time - self.start) / (self.end - self.start))
+
+    def evenly(self) -> np.ndarray:
+        """(T,): from 0 to 1 at constant speed."""
+        return np.clip((self.time - self.start) / (self.end - self.start), 0, 1)
 
     def held(self, edge: float = 0.3) -> np.ndarray:
         """(T,): from 0 to 1 and back; `edge` is each change's share of the action's time."""
@@ -75,19 +79,29 @@ def _elevation(degrees: np.ndarray, plane: float) -> tuple[np.ndarray, np.ndarra
     return np.degrees(flexion), np.degrees(abduction)
 
 
-def raise_arms(manner: Manner) -> Curves:
-    """Both arms up and down again, more to the front or more to the sides."""
+def raise_arms(manner: Manner, sides: tuple[str, ...]) -> Curves:
+    """The arms of these sides up and down again, more to the front or more to the sides."""
     up = manner.held(0.42) * manner.amplitude
     flexion, abduction = _elevation(145 * up, 38 + 27 * manner.variant)
     curves: dict[tuple[str, str], np.ndarray] = {
         ("neck", "flexion"): -10 * up,
         ("mid spine", "flexion"): -6 * up,
     }
-    for side in ("left", "right"):
+    for side in sides:
         curves[f"{side} shoulder", "flexion"] = flexion
         curves[f"{side} shoulder", "abduction"] = abduction
         curves[f"{side} elbow", "flexion"] = up * 12
     return curves
+
+
+def circle_arm(manner: Manner, direction: int) -> Curves:
+    """The straight right arm twice round at the side: 1 leads up in front, -1 up behind."""
+    turned = 0.5 * manner.once() + 0.5 * manner.evenly()  # the arm arrives with less of a halt
+    return {
+        ("right shoulder", "flexion"): direction * 720 * turned,
+        ("right shoulder", "abduction"): manner.held(0.2) * (22 + 14 * manner.variant),
+        ("mid spine", "twist"): 5 * np.sin(4 * np.pi * turned) * direction,
+    }
 
 
 def drink(manner: Manner) -> Curves:
@@ -194,6 +208,39 @@ def shake_hands(manner: Manner) -> Curves:
     }
 
 
+def push(manner: Manner) -> Curves:
+    """Both hands to the chest, then against the other person."""
+    ready, thrust = manner.held(0.35), manner.held(0.5) ** 2 * manner.amplitude
+    curves = {
+        ("base of spine", "flexion"): 4 * ready + 8 * thrust,
+        ("mid spine", "flexion"): 4 * thrust,
+        ("left hip", "flexion"): 4 * ready + 8 * thrust,
+        ("right hip", "flexion"): 4 * ready + 8 * thrust,
+    }
+    for side in ("left", "right"):
+        curves[f"{side} shoulder", "flexion"] = (14 + 6 * manner.variant) * ready + 54 * thrust
+        curves[f"{side} shoulder", "abduction"] = 8 * ready
+        curves[f"{side} elbow", "flexion"] = 112 * ready - 88 * thrust
+    return curves
+
+
+def give_way(manner: Manner) -> Curves:
+    """The trunk back and the arms up, as of somebody who is pushed."""
+    later = replace(manner, start=(manner.start + manner.end) / 2 - 0.15)
+    back = later.held(0.4) * manner.amplitude
+    return {
+        ("base of spine", "flexion"): -14 * back,
+        ("mid spine", "flexion"): -8 * back,
+        ("neck", "flexion"): 10 * back,
+        ("left hip", "flexion"): -14 * back,
+        ("right hip", "flexion"): -14 * back,
+        ("left shoulder", "flexion"): (20 + 10 * manner.variant) * back,
+        ("right shoulder", "flexion"): (20 - 10 * manner.variant) * back,
+        ("left elbow", "flexion"): 24 * back,
+        ("right elbow", "flexion"): 24 * back,
+    }
+
+
 @dataclass(frozen=True)
 class Action:
     """A class of the data set."""
@@ -201,13 +248,17 @@ class Action:
     name: str
     motions: tuple[Motion, ...]  # one per person
     seconds: float  # the usual length, without the standing before and after
-    contact: str | None = None  # the joint at which two persons meet
+    # where two persons meet: a joint of the first, one of the second
+    contact: tuple[str, str] | None = None
 
 
 ACTIONS = (
     Action("wave right hand", (partial(wave, side="right"),), 1.8),
     Action("wave left hand", (partial(wave, side="left"),), 1.8),
-    Action("raise both arms", (raise_arms,), 1.6),
+    Action("raise both arms", (partial(raise_arms, sides=("left", "right")),), 1.6),
+    Action("raise right arm", (partial(raise_arms, sides=("right",)),), 1.6),
+    Action("circle right arm backward", (partial(circle_arm, direction=1),), 2.0),
+    Action("circle right arm forward", (partial(circle_arm, direction=-1),), 2.0),
     Action("drink with right hand", (drink,), 1.8),
     Action("punch with right hand", (punch,), 1.5),
     Action("kick with right leg", (partial(kick, side="right"),), 1.3),
@@ -216,5 +267,6 @@ ACTIONS = (
     Action("stand up", (stand_up,), 1.3),
     Action("bow", (bow,), 1.6),
     Action("walk on the spot", (walk_on_the_spot,), 2.0),
-    Action("shake hands", (shake_hands, shake_hands), 1.6, contact="right hand"),
+    Action("shake hands", (shake_hands, shake_hands), 1.6, contact=("right hand", "right hand")),
+    Action("push another person", (push, give_way), 1.6, contact=("right hand", "left shoulder")),
 )

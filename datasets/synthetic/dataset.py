@@ -10,22 +10,22 @@ from skelray.datasets.ntu.dataset import SkeletonFolder
 from skelray.datasets.synthetic.actions import ACTIONS
 from skelray.datasets.synthetic.camera import SETUPS
 from skelray.datasets.synthetic.curves import FPS
-from skelray.datasets.synthetic.recordings import SIZES, recording_text
+from skelray.datasets.synthetic.recordings import LIMITS, members, recording_text
 from skelray.platform.dataset import Discovery, Protocol
 from skelray.platform.errors import DataError, UsageError
 
-VERSION = 1  # of the generator: raise it with every change of what it writes
 MARKER = "synthetic.json"
 
-_TRAIN = frozenset(range(1, 41, 2))  # every second subject, so half of them in every size
-_HOLDOUT = frozenset(range(3, 41, 8))  # every fourth of these
+_TRAIN = frozenset(range(1, LIMITS[1] + 1, 2))  # every second subject: half of them in every size
+_HOLDOUT = frozenset(range(3, LIMITS[1] + 1, 8))  # every fourth of these
 
 
 class Synthetic(SkeletonFolder):
-    """Twelve actions of an articulated body, seen by three cameras; see README.md."""
+    """Sixteen actions of an articulated body, seen by three cameras; see README.md."""
 
     name = "synthetic"
     classes = tuple(action.name for action in ACTIONS)
+    version = 2
     fps = float(FPS)
     setups = max(SETUPS)
     licence = "Made by this project: prepare it without a raw folder"
@@ -42,18 +42,17 @@ class Synthetic(SkeletonFolder):
 
         Args:
             raw: the set's own folder, made where it does not exist.
-            size: `tiny`, `small` or `full`.
+            size: `tiny`, `small`, `full`, or a number of subjects such as `20-subjects`.
             seed: not negative.
 
         Raises:
             UsageError: unknown size, negative seed, or `raw` holds something else.
         """
-        if size not in SIZES:
-            raise UsageError(f"{self.name} has no size {size!r}: choose one of {', '.join(SIZES)}")
+        recordings = members(size)
         if seed < 0:
             raise UsageError(f"seed {seed} of {self.name} is negative: choose 0 or more")
-        _claim(raw, size, seed)
-        for recording in SIZES[size]:
+        _claim(raw, size, seed, len(recordings))
+        for recording in recordings:
             path = raw / f"{recording.name}.skeleton"
             if not path.exists():
                 _write(path, recording_text(recording, seed))
@@ -69,11 +68,9 @@ class Synthetic(SkeletonFolder):
         return found
 
 
-def _claim(raw: Path, size: str, seed: int) -> None:
+def _claim(raw: Path, size: str, seed: int, recordings: int) -> None:
     """Marks the folder as this set's; UsageError where it is another's."""
-    wanted = {
-        "size": size, "seed": seed, "generator": VERSION, "recordings": len(SIZES[size])
-    }  # fmt: skip
+    wanted = {"size": size, "seed": seed, "generator": Synthetic.version, "recordings": recordings}
     marker = raw / MARKER
     if marker.exists():
         held = _read_marker(marker)
@@ -83,7 +80,9 @@ def _claim(raw: Path, size: str, seed: int) -> None:
                 for key in wanted
                 if held.get(key) != wanted[key]
             )
-            raise UsageError(f"{raw} holds another set ({different}): choose another folder")
+            raise UsageError(
+                f"{raw} holds another set ({different}): delete it or choose another folder"
+            )
         return
     if raw.exists() and not raw.is_dir():
         raise UsageError(f"{raw} is not a folder: choose another place")

@@ -13,11 +13,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from skelray.datasets.synthetic.actions import Action, Manner, Motion
-from skelray.datasets.synthetic.body import ROOT, Proportions, joint_positions, rotation
+from skelray.datasets.synthetic.body import ROOT, Curves, Proportions, joint_positions, rotation
 from skelray.datasets.synthetic.curves import FPS, smooth_noise
 from skelray.platform.skeleton.specs import KINECT_V2
 
-FRAMES = (40, 110)  # fewest and most of a recording
+FRAMES = (40, 132)  # fewest and most of a recording
+_STANDING = (0.6, 3.2)  # seconds, before and after the action together
+# Degrees, standard deviations: how a performer stands to the camera, and how they turn meanwhile.
+_FACING, _TURNING = 55.0, 15.0
 # Degrees: how a performance's stance differs from the subject's posture (standard deviation), and
 # how much it then moves by itself (standard deviation over time). Arms that have nothing to do are
 # anywhere, and hardly anybody stands still.
@@ -33,17 +36,44 @@ _RESTLESS: Mapping[tuple[str, str], tuple[float, float]] = {
         (f"{side} {joint}", angle): spread
         for side in ("left", "right")
         for joint, angle, spread in (
-            ("shoulder", "flexion", (13, 4.5)),
-            ("shoulder", "abduction", (7, 3)),
-            ("shoulder", "twist", (16, 4)),
-            ("elbow", "flexion", (23, 7)),
+            ("shoulder", "flexion", (16, 6)),
+            ("shoulder", "abduction", (9, 4)),
+            ("shoulder", "twist", (20, 6)),
+            ("elbow", "flexion", (28, 10)),
             ("wrist", "flexion", (13, 5)),
-            ("hip", "abduction", (3, 0.5)),
-            ("hip", "flexion", (4, 1)),
-            ("knee", "flexion", (4, 1)),
+            ("hip", "abduction", (4, 0.5)),
+            ("hip", "flexion", (6, 1)),
+            ("knee", "flexion", (6, 1)),
         )
     },
 }
+
+
+# What an arm without a part in the action may do instead of hanging down; degrees.
+_IDLE_ARMS: Mapping[str, Mapping[tuple[str, str], float]] = {
+    "hand on the hip": {
+        ("shoulder", "flexion"): -22,
+        ("shoulder", "abduction"): 42,
+        ("shoulder", "twist"): -45,
+        ("elbow", "flexion"): 95,
+    },
+    "hand before the belly": {
+        ("shoulder", "flexion"): 14,
+        ("shoulder", "twist"): -55,
+        ("elbow", "flexion"): 95,
+    },
+    "hand behind the back": {
+        ("shoulder", "flexion"): -28,
+        ("shoulder", "twist"): -40,
+        ("elbow", "flexion"): 55,
+    },
+    "hand at the chin": {
+        ("shoulder", "flexion"): 30,
+        ("shoulder", "twist"): -20,
+        ("elbow", "flexion"): 125,
+    },
+}
+_IDLE = 0.4  # share of such arms
 
 
 @dataclass(frozen=True)
@@ -78,8 +108,9 @@ class Subject:
 
 def _manner(subject: Subject, action: Action, rng: np.random.Generator) -> Manner:
     """How this subject carries out the action this time, and how long the recording is."""
-    tempo = subject.tempo * float(np.exp(rng.normal(0, 0.15)))
-    before, after = rng.uniform(0.0, 1.4, size=2)
+    tempo = subject.tempo * float(np.exp(rng.normal(0, 0.2)))
+    standing, share = rng.uniform(*_STANDING), rng.uniform()
+    before, after = standing * share, standing * (1 - share)
     length = action.seconds / tempo
     frames = int(np.clip(round((before + length + after) * FPS), *FRAMES))
     return Manner(
@@ -87,7 +118,7 @@ def _manner(subject: Subject, action: Action, rng: np.random.Generator) -> Manne
         start=before,
         end=min(before + length, (frames - 1) / FPS),
         tempo=tempo,
-        amplitude=subject.amplitude * float(np.exp(rng.normal(0, 0.15))),
+        amplitude=subject.amplitude * float(np.exp(rng.normal(0, 0.18))),
         phase=float(rng.uniform(0, 2 * np.pi)),
         variant=float(np.clip(subject.variant + rng.normal(0, 0.6), -1, 1)),
     )
@@ -100,7 +131,8 @@ def _body(subject: Subject, motion: Motion, manner: Manner, rng: np.random.Gener
     stance = spread[:, 0] * rng.normal(size=len(spread))
     fidget = spread[:, 1] * smooth_noise(rng, frames, (len(spread),), (0.1, 0.7))
     curves = dict(zip(_RESTLESS, (stance + fidget).T, strict=True))
-    for source in (subject.posture, motion(manner)):
+    movement = motion(manner)
+    for source in (subject.posture, _idle_arms(movement, rng), movement):
         for key, degrees in source.items():
             curves[key] = curves.get(key, np.zeros(frames)) + degrees
     for key in curves:
@@ -109,19 +141,31 @@ def _body(subject: Subject, motion: Motion, manner: Manner, rng: np.random.Gener
     return joint_positions(subject.proportions, curves, frames)
 
 
+def _idle_arms(movement: Curves, rng: np.random.Generator) -> Mapping[tuple[str, str], float]:
+    """Degrees of the arms that `movement` leaves alone."""
+    idle: dict[tuple[str, str], float] = {}
+    for side in ("left", "right"):
+        chosen = _IDLE_ARMS[rng.choice(list(_IDLE_ARMS))]
+        if rng.random() < _IDLE and (f"{side} shoulder", "flexion") not in movement:
+            idle |= {
+                (f"{side} {joint}", angle): degrees for (joint, angle), degrees in chosen.items()
+            }
+    return idle
+
+
 def _within_hinge(degrees: np.ndarray) -> np.ndarray:
     """Elbows and knees do not bend backward: a soft lower bound at zero."""
     return 4.0 * np.logaddexp(0, degrees / 4.0)
 
 
-def _meet(first: np.ndarray, second: np.ndarray, contact: str, peak: int) -> np.ndarray:
+def _meet(first: np.ndarray, second: np.ndarray, contact: tuple[str, str], peak: int) -> np.ndarray:
     """(2, T, V, 3): the second body turned to the first, so that their joints `contact` touch.
 
     The pair's middle lies at the origin.
     """
-    joint = KINECT_V2.joints.index(contact)
+    ours, theirs = (KINECT_V2.joints.index(joint) for joint in contact)
     second = second * (-1, 1, -1)
-    shift = (first[peak, joint] - second[peak, joint]) * (1, 0, 1)
+    shift = (first[peak, ours] - second[peak, theirs]) * (1, 0, 1)
     pair = np.stack([first, second + shift])
     return pair - pair[:, peak, ROOT].mean(axis=0) * (1, 0, 1)
 
@@ -145,6 +189,8 @@ def perform(
         peak = int((manner.start + manner.end) / 2 * FPS)
         placed = _meet(bodies[0], bodies[1], action.contact, peak)
         heading += np.pi / 2
-    turn = rotation(1, -heading + rng.normal(0, np.radians(30)))
+    frames = len(manner.time)
+    facing = rng.normal(0, _FACING) + _TURNING * smooth_noise(rng, frames, (), (0.05, 0.3))
+    turn = rotation(1, np.radians(facing) - heading).swapaxes(-1, -2)  # (T, 3, 3)
     place = np.array([rng.normal(0, 0.15), 0.0, rng.normal(0, 0.15)])
-    return placed @ turn.T + place
+    return placed @ turn + place

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -11,11 +12,13 @@ import numpy as np
 
 from skelray.datasets.synthetic.actions import ACTIONS
 from skelray.datasets.synthetic.camera import AZIMUTHS, FACED, SETUPS, azimuth, seen_from
+from skelray.datasets.synthetic.faults import Tracked, add_faults
 from skelray.datasets.synthetic.performance import Subject, perform
 from skelray.datasets.synthetic.tracking import track
 from skelray.datasets.synthetic.writer import FIRST_BODY_ID, skeleton_text
+from skelray.platform.errors import UsageError
 
-_SUBJECT, _PERFORMANCE, _TRACKING = range(3)  # what a generator draws
+_SUBJECT, _PERFORMANCE, _TRACKING, _FAULTS, _IDS = range(5)  # what a generator draws
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,22 @@ def _tiny() -> tuple[Recording, ...]:
     )
 
 
-SIZES: Mapping[str, tuple[Recording, ...]] = {
-    "tiny": _tiny(),
-    "small": _all_of(8),
-    "full": _all_of(40),
-}
+SUBJECTS: Mapping[str, int] = {"small": 6, "full": 30}
+LIMITS = (3, 999)  # fewer subjects leave a part without any; the names hold three digits
+
+
+def members(size: str) -> tuple[Recording, ...]:
+    """The recordings of `tiny`, `small`, `full`, or such as `20-subjects`; UsageError else."""
+    if size == "tiny":
+        return _tiny()
+    number = re.fullmatch("([1-9][0-9]{0,2})-subjects", size)
+    subjects = int(number[1]) if number else SUBJECTS.get(size, 0)
+    if not LIMITS[0] <= subjects <= LIMITS[1]:
+        raise UsageError(
+            f"synthetic has no size {size!r}: choose one of tiny, {', '.join(SUBJECTS)}, or a "
+            f"number of subjects from {LIMITS[0]} to {LIMITS[1]} such as '20-subjects'"
+        )
+    return _all_of(subjects)
 
 
 @cache
@@ -80,26 +94,33 @@ def _partner(number: int) -> int:
     return number + 2
 
 
-def record(recording: Recording, seed: int) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
-    """What the camera's tracker reports: positions (P, T, V, 3), states (P, T, V), body ids.
+def record(recording: Recording, seed: int) -> Tracked:
+    """What the camera's tracker reports.
 
-    The cameras of one performance see the same movement at the same time.
+    Unlike NTU's, every recording is a performance of its own: were the cameras to see the same one
+    at the same time, the training cameras would hold every test performance.
     """
     action = ACTIONS[recording.action - 1]
     numbers = (recording.subject, _partner(recording.subject))[: len(action.motions)]
-    performance = (recording.subject, recording.replication, recording.action)
     room = perform(
         action,
         tuple(_subject(seed, number) for number in numbers),
         heading=azimuth(FACED[recording.replication]),
-        rng=np.random.default_rng((seed, _PERFORMANCE, *performance)),
+        rng=_generator(seed, _PERFORMANCE, recording),
     )
-    rng = np.random.default_rng((seed, _TRACKING, *performance, recording.camera))
-    xyz, state = track(seen_from(room, camera=recording.camera, setup=recording.setup), rng)
-    first = FIRST_BODY_ID + int(rng.integers(1, 20_000))
-    return xyz, state, tuple(first + person for person in range(len(room)))
+    seen = seen_from(room, camera=recording.camera, setup=recording.setup)
+    tracked = Tracked.faultless(*track(seen, _generator(seed, _TRACKING, recording)))
+    return add_faults(tracked, _generator(seed, _FAULTS, recording))
+
+
+def _generator(seed: int, purpose: int, recording: Recording) -> np.random.Generator:
+    """A stream of its own for each recording and purpose."""
+    numbers = (recording.subject, recording.replication, recording.action, recording.camera)
+    return np.random.default_rng((seed, purpose, *numbers))
 
 
 def recording_text(recording: Recording, seed: int) -> str:
-    """The recording's `.skeleton` file."""
-    return skeleton_text(*record(recording, seed))
+    """The recording's `.skeleton` file; the sensor has met some bodies since it was switched on."""
+    tracked = record(recording, seed)
+    met = int(_generator(seed, _IDS, recording).integers(1, 20_000))
+    return skeleton_text(tracked, [FIRST_BODY_ID + met + body for body in range(len(tracked.xyz))])

@@ -8,10 +8,13 @@ not know: nothing in this project reads them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from skelray.datasets.synthetic.body import JOINTS, ROOT
 from skelray.datasets.synthetic.camera import COLOR, DEPTH
+from skelray.datasets.synthetic.faults import Tracked
 from skelray.datasets.synthetic.tracking import TRACKED
 from skelray.platform.skeleton.specs import KINECT_V2
 
@@ -20,6 +23,7 @@ FIRST_BODY_ID = 72057594037927936  # 2**56: Kinect v2 counts its bodies from her
 # clippedEdges, confidence and state of each hand, isRestricted; lean x y; trackingState
 _HEADER = "0 %d %d %d %d 0 %.7g %.7g 2"
 _JOINT = "%.7g %.7g %.7g %.7g %.7g %.7g %.7g 0 0 0 0 %d\n"
+_BODY = f"%d {_HEADER}\n{JOINTS}\n{_JOINT * JOINTS}"
 _OPEN, _NOT_TRACKED = 2, 1  # states of a hand
 _HANDS = tuple(KINECT_V2.joints.index(f"{side} hand") for side in ("left", "right"))
 
@@ -43,12 +47,13 @@ def _numbers(xyz: np.ndarray, state: np.ndarray) -> np.ndarray:
     return bodies.swapaxes(0, 1)
 
 
-def skeleton_text(xyz: np.ndarray, state: np.ndarray, body_ids: tuple[int, ...]) -> str:
-    """The file's text for positions (P, T, V, 3) in a camera's axes and joint states (P, T, V)."""
-    assert xyz.shape == (len(body_ids), xyz.shape[1], JOINTS, 3) and state.shape == xyz.shape[:-1]
-    body = f"%s {_HEADER}\n{JOINTS}\n{_JOINT * JOINTS}"
-    frame = f"{len(body_ids)}\n" + "".join(
-        body.replace("%s", str(body_id), 1) for body_id in body_ids
-    )
-    frames = [frame % tuple(row) for row in _numbers(xyz, state).reshape(xyz.shape[1], -1).tolist()]
-    return f"{len(frames)}\n{''.join(frames)}"
+def skeleton_text(tracked: Tracked, body_ids: Sequence[int]) -> str:
+    """The file's text; `body_ids` names the B bodies."""
+    assert len(body_ids) == len(tracked.xyz)
+    numbers = _numbers(tracked.xyz, tracked.state)
+    pieces = [f"{len(tracked.listed)}\n"]
+    for frame, bodies in enumerate(tracked.listed):
+        pieces.append(f"{len(bodies)}\n")
+        for body in bodies:
+            pieces.append(_BODY % (body_ids[body], *numbers[frame, body].tolist()))
+    return "".join(pieces)

@@ -57,7 +57,7 @@ def find_store(dataset: type[Dataset], size: str) -> Store:
     """The prepared data set; DataError says how to prepare it, or which sizes are prepared."""
     path = store_path(dataset, size)
     if (path / MANIFEST).exists():
-        return Store.open(path)
+        return Store.open(path, dataset)
     name = f"{dataset.name} of size {size}" if size else dataset.name
     how = "--size SIZE" if dataset().generated else "--raw FOLDER"
     others = [entry.path.name for entry in stores() if _belongs(entry.path, dataset.name)]

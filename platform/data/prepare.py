@@ -40,7 +40,7 @@ def prepare(dataset: type[Dataset], raw: Path, target: Path, *, fresh: bool = Fa
     with FileLock(target.with_name(f".{target.name}.lock")):  # two at once: the second opens
         if not (target / store.MANIFEST).exists() or fresh:
             _prepare(dataset, raw, target, fresh=fresh)
-    return store.Store.open(target)
+    return store.Store.open(target, dataset)
 
 
 def _prepare(dataset: type[Dataset], raw: Path, target: Path, *, fresh: bool) -> None:
@@ -106,7 +106,9 @@ def _write_shard(
 ) -> dict[str, Any]:
     shard = folder / f"part-{number:05d}.parquet"
     done = shard.with_suffix(".json")
-    described = json.dumps([store.VERSION, dataset.name, [astuple(item) for item in items]])
+    described = json.dumps(
+        [store.VERSION, dataset.name, dataset.version, [astuple(item) for item in items]]
+    )
     wanted = hashlib.sha256(described.encode()).hexdigest()
     if done.exists():
         known: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
@@ -163,6 +165,7 @@ def _manifest(
     return {
         "version": store.VERSION,
         "dataset": dataset.name,
+        "reader": dataset.version,
         "source": os.fspath(raw),
         "samples": sum(report["rows"] for report in reports),
         "skipped": skipped,

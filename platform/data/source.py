@@ -35,7 +35,7 @@ class Source:
     def open(cls, config: DataConfig) -> Source:
         """Opens the prepared data set a run asks for; DataError where it is not prepared."""
         dataset = registry.load_dataset(config.dataset)
-        store = Store.open(store_path(dataset, config.size))
+        store = Store.open(store_path(dataset, config.size), dataset)
         return cls(dataset, find_protocol(dataset, store, config.protocol), store)
 
     @property

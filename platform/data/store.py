@@ -127,8 +127,11 @@ class Store:
     manifest: dict[str, Any]
 
     @classmethod
-    def open(cls, path: Path) -> Store:
-        """Opens a store; DataError says what to do where it is missing or of another version."""
+    def open(cls, path: Path, dataset: type[Dataset] | None = None) -> Store:
+        """Opens a store; DataError says what to do where it is missing or of another version.
+
+        With the data set that is to be in it, its reader's version counts too.
+        """
         try:
             manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -143,6 +146,12 @@ class Store:
             raise DataError(
                 f"{path} has store version {manifest.get('version')}, this skelray reads "
                 f"{VERSION}: prepare it again with --fresh"
+            )
+        reader = manifest.get("reader")
+        if dataset is not None and reader != dataset.version:
+            raise DataError(
+                f"{path} was prepared by version {manifest.get('reader')} of the data set "
+                f"{dataset.name}, which is at {dataset.version}: prepare it again with --fresh"
             )
         return cls(path, manifest)
 

@@ -18,6 +18,7 @@ def write_store(
     *,
     dataset: str = "walks",
     version: str = "0123456789abcdef",
+    reader: int = 1,
     skipped: Mapping[str, str] | None = None,
 ) -> store.Store:
     """A store of these shards."""
@@ -29,6 +30,7 @@ def write_store(
         listed.append({"file": file, "rows": len(samples)})
     manifest = {
         "version": store.VERSION,
+        "reader": reader,
         "dataset": dataset,
         "samples": sum(map(len, shards)),
         "skipped": dict(skipped or {}),

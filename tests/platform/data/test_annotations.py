@@ -161,7 +161,9 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "stores" / "walks"
     folder.mkdir(parents=True)
     store = make_store(folder, [by_place(walk(number)) for number in range(6)])
-    paths.write_json(folder / stores.MANIFEST, {"version": stores.VERSION, **store.manifest})
+    paths.write_json(
+        folder / stores.MANIFEST, {"version": stores.VERSION, "reader": 1, **store.manifest}
+    )
     command = ["write-annotations", "walks", str(tmp_path / "w.pkl"), "--protocol", "xsub"]
     done = CliRunner().invoke(cli.app, command)
     assert done.output.splitlines() == [

@@ -120,9 +120,12 @@ def test_open_says_what_to_do(tmp_path: Path) -> None:
     manifest.write_text(json.dumps({"version": 99}))
     with pytest.raises(DataError, match="has store version 99, this skelray reads 2: prepare it"):
         store.Store.open(tmp_path)
-    manifest.write_text(
-        json.dumps({"version": 2, "data_version": "abc", "shards": [{"file": "part-0.parquet"}]})
-    )
-    opened = store.Store.open(tmp_path)
+    known = {"version": 2, "reader": 1, "data_version": "abc", "shards": [{"file": "p.parquet"}]}
+    manifest.write_text(json.dumps(known | {"reader": 7}))
+    with pytest.raises(DataError, match="by version 7 of the data set walks, which is at 1: prep"):
+        store.Store.open(tmp_path, Walks)
+    assert store.Store.open(tmp_path).version == "abc"
+    manifest.write_text(json.dumps(known))
+    opened = store.Store.open(tmp_path, Walks)
     assert opened.version == "abc"
-    assert opened.shards == [tmp_path / "part-0.parquet"]
+    assert opened.shards == [tmp_path / "p.parquet"]
