@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import stat
 import zipfile
@@ -14,6 +15,19 @@ from pathlib import Path, PurePosixPath
 from skelray.platform.errors import DataError
 
 LARGEST = 2**28  # bytes of one recording's file: NTU's largest have 10 MB
+
+_REASON = 200  # characters of an error's text that are shown: zipfile quotes whole headers
+# what files, zipfile and its decompressors raise; ValueError: a name that is no UTF-8;
+# RuntimeError: encrypted, or packed in a way that Python does not know
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 
 # (name -> split part -> ids): splits that come with the files, beside a data set's protocols
 Splits = Mapping[str, Mapping[str, Sequence[str]]]
@@ -28,19 +42,20 @@ class RawItem:
     member: str = ""  # name inside the archive
     entry: int = 0  # position inside a file that holds many recordings
     stamp: str = ""  # changes when the content does: work done on other content is not taken over
+    details: str = ""  # what a list beside the files says of it, as the data set's `read` wants it
 
     @property
     def where(self) -> str:
         """The place as a message names it."""
-        return f"{self.path}: {self.member}" if self.member else self.path
+        return _shown(f"{self.path}: {self.member}" if self.member else self.path)
 
     def read_bytes(self) -> bytes:
         """The whole content; DataError where it cannot be read or is larger than LARGEST."""
         try:
             content = _read_member(self) if self.member else _read_file(Path(self.path))
-        except (OSError, zlib.error, zipfile.BadZipFile, RuntimeError, EOFError) as error:
-            reason = getattr(error, "strerror", None) or error  # RuntimeError: encrypted
-            raise DataError(f"{self.where}: cannot be read ({reason})") from None
+        except _UNREADABLE as error:
+            reason = str(getattr(error, "strerror", None) or error)
+            raise DataError(f"{self.where}: cannot be read ({reason[:_REASON]})") from None
         if len(content) > LARGEST:
             raise DataError(f"{self.where}: larger than {LARGEST} bytes, so not one recording")
         return content
@@ -55,16 +70,20 @@ class Discovery:
     splits: Splits = field(default_factory=dict)
 
 
-def discover_files(raw: Path, suffix: str, refusal: Callable[[str], str | None]) -> Discovery:
+def discover_files(
+    raw: Path, suffix: str | Sequence[str], refusal: Callable[[str], str | None]
+) -> Discovery:
     """Lists the files that end in `suffix`, sorted by name; a recording's id is its name without.
 
-    `raw` is a folder or one zip archive; archives in the folder are looked into. Links to files and
-    folders are followed. `refusal(id)` says why a recording does not belong, None where it does; a
-    second file of the same name is left out too. Keys of `skipped` are paths below `raw`.
+    `suffix` is one ending or several, in lower case. `raw` is a folder or one zip archive; archives
+    in the folder are looked into. Links to files and folders are followed. `refusal(id)` says why a
+    recording does not belong, None where it does; a second file of the same name is left out too.
+    Keys of `skipped` are paths below `raw`.
     """
     items: list[RawItem] = []
     skipped: dict[str, str] = {}
-    found = _files(raw, suffix, skipped)
+    suffixes = (suffix,) if isinstance(suffix, str) else tuple(suffix)
+    found = _files(raw, suffixes, skipped)
     for item in sorted(found, key=lambda item: (item.id, item.path, item.member)):
         reason = refusal(item.id)
         if reason is None and items and items[-1].id == item.id:
@@ -76,10 +95,10 @@ def discover_files(raw: Path, suffix: str, refusal: Callable[[str], str | None])
     return Discovery(items, skipped)
 
 
-def _files(raw: Path, suffix: str, skipped: dict[str, str]) -> Iterator[RawItem]:
+def _files(raw: Path, suffixes: Sequence[str], skipped: dict[str, str]) -> Iterator[RawItem]:
     for path in _walk(raw, skipped):
         archive = path.suffix.lower() == ".zip"
-        if not archive and path.suffix.lower() != suffix:
+        if not archive and path.suffix.lower() not in suffixes:
             continue
         name = _below(raw, RawItem("", str(path)))
         try:
@@ -90,8 +109,8 @@ def _files(raw: Path, suffix: str, skipped: dict[str, str]) -> Iterator[RawItem]
         stamp = f"{about.st_size}-{about.st_mtime_ns}"
         if not stat.S_ISREG(about.st_mode):
             skipped[name] = "not a regular file"
-        elif archive and suffix != ".zip":
-            yield from _members(path, stamp, suffix, raw, skipped)
+        elif archive and ".zip" not in suffixes:
+            yield from _members(path, stamp, suffixes, raw, skipped)
         else:
             yield RawItem(path.stem, str(path), stamp=stamp)
 
@@ -117,19 +136,20 @@ def _walk(raw: Path, skipped: dict[str, str]) -> Iterator[Path]:
 
 
 def _members(
-    path: Path, stamp: str, suffix: str, raw: Path, skipped: dict[str, str]
+    path: Path, stamp: str, suffixes: Sequence[str], raw: Path, skipped: dict[str, str]
 ) -> Iterator[RawItem]:
     try:
         members = _archive(str(path), stamp).infolist()
-    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
-        skipped[_below(raw, RawItem("", str(path)))] = f"not a readable zip archive ({error})"
+    except _UNREADABLE as error:
+        name = _below(raw, RawItem("", str(path)))
+        skipped[name] = f"not a readable zip archive ({str(error)[:_REASON]})"
         return
     for member in members:
-        name = PurePosixPath(member.filename)
-        if member.is_dir() or name.suffix.lower() != suffix:
+        inside = PurePosixPath(member.filename)
+        if member.is_dir() or inside.suffix.lower() not in suffixes:
             continue
         item = RawItem(
-            name.stem,
+            inside.stem,
             str(path),
             member=member.filename,
             stamp=f"{member.CRC:08x}-{member.file_size}-{stamp}",
@@ -163,8 +183,6 @@ def _read_member(item: RawItem) -> bytes:
             return file.read(LARGEST + 1)
     except KeyError:
         raise DataError(f"{item.where}: no such member") from None
-    except NotImplementedError as error:
-        raise DataError(f"{item.where}: cannot be read ({error})") from None
 
 
 def _read_file(path: Path) -> bytes:
@@ -178,4 +196,9 @@ def _below(raw: Path, item: RawItem) -> str:
     """How a skipped file is listed: below the raw folder, members after their archive."""
     path = Path(item.path)
     name = path.relative_to(raw).as_posix() if path != raw else path.name
-    return f"{name}: {item.member}" if item.member else name
+    return _shown(f"{name}: {item.member}" if item.member else name)
+
+
+def _shown(name: str) -> str:
+    """A name as it fits into one line of a message; names may hold line ends."""
+    return name if name.isprintable() else ascii(name)[1:-1]

@@ -18,8 +18,8 @@ def evaluate(config: RunConfig, source: Source, checkpoint: Path, folder: Path) 
     """All that `config.evaluation` asks of `checkpoint`, in `folder/evaluations/step-….json`.
 
     `folder` is the run's. The file is written after every measurement, so that an interrupted
-    evaluation goes on where it stopped. UsageError for unknown outputs and recipes, DataError where
-    a part has no labels.
+    evaluation goes on where it stopped. Where a part has no labels there are no figures. UsageError
+    for unknown outputs and recipes.
     """
     plan = Plan(config, source, checkpoint, folder)
     path = folder / "evaluations" / f"step-{plan.checkpoint.step:08d}.json"

@@ -8,13 +8,14 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from skelray.platform import paths, registry
 from skelray.platform.config import RunConfig
 from skelray.platform.data.parts import Part
 from skelray.platform.data.source import Source
-from skelray.platform.errors import UsageError
+from skelray.platform.errors import DataError, UsageError
 from skelray.platform.evaluation.baselines import random_checkpoint
 from skelray.platform.evaluation.features import RAW as RAW_OUTPUT
 from skelray.platform.evaluation.features import Features, extract, raw_features
@@ -74,17 +75,13 @@ class Plan:
 
     def about(self) -> dict[str, Any]:
         """What the figures are figures of."""
-        index = next(iter(self.source.caches(self.method.inputs(self.first)).values())).index
-        counts: dict[str, int] = {
-            part: int((index["label"][self.source.rows(index, part)] >= 0).sum()) for part in _PARTS
-        }
         return {
             "method": self.config.name,
             "dataset": self.source.dataset.name,
             "protocol": self.source.protocol.name,
             "data_version": self.source.store.version,
             "classes": len(self.source.dataset.classes),
-            **counts,  # recordings with a label
+            **self._labelled,
             "checkpoint": str(self.checkpoint.path),
             "checkpoint_hash": paths.file_hash(self.checkpoint.path / "state.pt"),
             "step": self.checkpoint.step,
@@ -96,8 +93,30 @@ class Plan:
             "recipe": self.recipe.model_dump(mode="json") if self.recipe else None,
         }
 
+    @cached_property
+    def _index(self) -> Mapping[str, np.ndarray]:
+        return next(iter(self.source.caches(self.method.inputs(self.first)).values())).index
+
+    def _rows(self, part: Part) -> np.ndarray:
+        """Rows of a part, none where it is empty: a split may be for pretraining alone."""
+        try:
+            return self.source.rows(self._index, part)
+        except DataError:
+            return np.empty(0, dtype=np.int64)
+
+    @cached_property
+    def _labelled(self) -> dict[str, int]:
+        """Recordings with a label in each part."""
+        label = self._index["label"]
+        return {part: int((label[self._rows(part)] >= 0).sum()) for part in _PARTS}
+
     def rows(self) -> Iterator[Row]:
-        """The checkpoint first: its figures are what an interruption should leave."""
+        """The checkpoint first: its figures are what an interruption should leave.
+
+        There are none where a part has no labelled recording: nothing can be measured then.
+        """
+        if not all(self._labelled.values()):
+            return
         pretrained = _Encoder(self, lambda: self.checkpoint.path)
         yield from self._encoder_rows(PRETRAINED, pretrained)
         if self.config.evaluation.baselines:
@@ -143,11 +162,12 @@ class Plan:
     def split(self, parts: Mapping[Part, Features], output: str) -> Split:
         """The labelled recordings of both parts."""
         train, test = (parts[part].labelled(output) for part in _PARTS)
-        held = torch.tensor(sorted(self.source.protocol.holdout), dtype=torch.int64)
+        labelled = parts["train"].id[parts["train"].label >= 0]
+        held = np.isin(labelled, self._index["id"][self._rows("holdout")])
         return Split(
             train=train,
             test=test,
-            holdout=torch.isin(train.subject, held),
+            holdout=torch.from_numpy(held),
             classes=self.source.dataset.classes,
             title=f"{self.config.name} on {self.source.dataset.name} "
             f"{self.source.protocol.name}, {output}, step {self.checkpoint.step}",

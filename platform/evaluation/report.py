@@ -15,6 +15,11 @@ _ENCODERS = {RANDOM: "random encoder (BatchNorm set)", PRETRAINED: "pretrained e
 def table(evaluation: Evaluation) -> str:
     """Caption, figures in percent with one decimal, footnotes; a row per encoder and output."""
     about, figures = evaluation.about, evaluation.figures
+    if unlabelled := [part for part in ("train", "test") if not about[part]]:
+        parts = " nor ".join(unlabelled)
+        return "\n".join(
+            [*_caption(about), "", f"nothing is measured: no recording of part {parts} has a label"]
+        )
     columns = {"linear top-1": "top1", "linear top-5": "top5"} if about["linear"] else {}
     columns |= {f"KNN k={k}": f"knn{k}/top1" for k in about["knn"]}
     rows = [["", *columns]]

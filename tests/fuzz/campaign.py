@@ -41,7 +41,7 @@ def read_all(target: Target, raw: Path) -> int:
     try:
         items = dataset().discover(raw).items
     except DataError as error:  # one file that holds or describes all recordings
-        _check_message(str(error), str(raw), target.name)
+        _check_message(str(error), raw, target.name)
         return 0
     for item in items:
         try:
@@ -49,14 +49,14 @@ def read_all(target: Target, raw: Path) -> int:
                 check_sample(sample, dataset)
                 whole += 1
         except DataError as error:
-            _check_message(str(error), item.path, item.id)
+            _check_message(str(error), raw, item.id)
     return whole
 
 
-def _check_message(message: str, path: str, name: str) -> None:
+def _check_message(message: str, raw: Path, name: str) -> None:
     if "\n" in message or len(message) > 2000:
         raise Finding(f"the message is not one line: {message!r}")
-    if path not in message and name not in message:
+    if str(raw) not in message and name not in message:
         raise Finding(f"the message names neither file nor recording: {message!r}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import yaml
 
 from skelray.platform import cli, registry
 from skelray.platform.errors import UsageError
+from tests.platform.data.stores import recording, write_store
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -46,6 +48,108 @@ def test_list_names_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert "nwucla" in method and "(presets published, small)" in method
     assert "data set nwucla: xview; 10 classes" in printed.splitlines()
     assert printed.count("data set ") == len(registry.dataset_names())
+
+
+@pytest.fixture
+def nwucla(home: Path) -> Path:
+    """The store of two recordings under the name of a data set."""
+    known = recording("first", [1, 2], label=0, subject=3, camera=1)
+    return write_store(
+        home / "stores/nwucla", [[known, recording("second", [1])]], dataset="nwucla"
+    ).path
+
+
+def test_list_says_what_is_prepared_and_cached(
+    capsys: pytest.CaptureFixture[str], home: Path, nwucla: Path
+) -> None:
+    cache = home / "caches/0123456789abcdef/centred-1"
+    cache.mkdir(parents=True)
+    (cache / "frames.arrow").write_bytes(bytes(3072))
+    cli.main(["list"])
+    lines = capsys.readouterr().out.splitlines()
+    start = lines.index("data set nwucla: xview; 10 classes")
+    assert lines[start + 1].startswith("  prepared: 2 recordings, 0 skipped, ")
+    assert lines[start + 1].endswith(f" KiB in {nwucla}")
+    assert lines[start + 2] == f"  cached preprocessing of nwucla: 3.0 KiB in {cache}"
+    assert lines.count("  not prepared") == len(registry.dataset_names()) - 1
+
+
+def test_describe_prints_tables_and_writes_a_page(
+    capsys: pytest.CaptureFixture[str], home: Path, nwucla: Path, tmp_path: Path
+) -> None:
+    cli.main(["describe", "nwucla", "--protocol", "cv"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "nwucla: 2 recordings, 0 skipped"
+    assert "pick up with one hand      0           1  50.0" in lines
+    assert "xview         1        1     1" in lines
+    page = home / "pages/nwucla.html"
+    assert lines[-1] == f"animated recordings, to be opened in a browser: {page}"
+    assert "<h2>pick up with one hand</h2>" in page.read_text()
+    cli.main(["describe", "nwucla", "--html", str(tmp_path / "other/page.html")])
+    assert (tmp_path / "other/page.html").read_text() == page.read_text()
+
+
+def test_describe_needs_a_prepared_data_set(capsys: pytest.CaptureFixture[str]) -> None:
+    status, printed = failure(capsys, "describe", "ntu60")
+    assert status == 1
+    assert printed == (
+        "error: data set ntu60 is not prepared: run `skelray prepare ntu60 --raw FOLDER` first"
+    )
+    status, printed = failure(capsys, "describe", "synthetic", "--size", "tiny")
+    assert "run `skelray prepare synthetic --size SIZE` first" in printed
+
+
+@pytest.mark.parametrize(
+    ("answer", "removed"), [("--yes", True), ("y\n", True), ("n\n", False), ("\n", False)]
+)
+def test_clean_removes_caches_once_allowed(
+    answer: str,
+    removed: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    home: Path,
+    nwucla: Path,
+) -> None:
+    features = home / "caches/features/0a.parquet"
+    features.parent.mkdir(parents=True)
+    features.write_bytes(bytes(1536))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("" if answer == "--yes" else answer))
+    cli.main(["clean", *(["--yes"] if answer == "--yes" else [])])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"cached features of checkpoints: 1.5 KiB in {features}"
+    assert lines[-1].endswith("removed 1.5 KiB" if removed else "nothing was removed")
+    assert features.exists() is not removed
+    assert (nwucla / "manifest.json").exists()
+
+
+def test_clean_without_an_answer_is_an_error(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    (home / "caches/features").mkdir(parents=True)
+    (home / "caches/features/0a.parquet").touch()
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["clean"])
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert "error: nothing was removed, as nobody answered: give --yes" in error
+    assert (home / "caches/features/0a.parquet").exists()
+
+
+def test_clean_says_what_stays(
+    capsys: pytest.CaptureFixture[str], home: Path, nwucla: Path
+) -> None:
+    partial = home / "stores/nwucla.partial"
+    partial.mkdir()
+    cli.main(["clean", "nwucla"])
+    assert capsys.readouterr().out.splitlines() == [
+        "stays, as it changed less than a day ago: unfinished preparation of nwucla: 0 B in "
+        f"{partial}",
+        "nothing to remove of nwucla",
+    ]
+    assert partial.exists()
+    status, printed = failure(capsys, "clean", "nwcla")
+    assert (status, printed) == (2, "error: no data set named 'nwcla': did you mean 'nwucla'?")
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,15 @@ def test_folders_and_archives_give_the_same_list(tmp_path: Path) -> None:
     assert [item.id for item in alone.items] == ["good1", "good3"]
 
 
+def test_several_endings_at_once(tmp_path: Path) -> None:
+    for name in ("good1.txt", "good2.CSV", "good3.md"):
+        (tmp_path / name).write_text(name)
+    archive(tmp_path / "a.zip", {"good4.csv": "four", "good5.zip": "an archive in an archive"})
+    found = discover_files(tmp_path, (".txt", ".csv"), refusal)
+    assert [item.id for item in found.items] == ["good1", "good2", "good4"]
+    assert not found.skipped
+
+
 def test_the_stamp_changes_with_the_content(tmp_path: Path) -> None:
     def stamps() -> list[str]:
         return [item.stamp for item in discover_files(tmp_path, ".txt", refusal).items]
@@ -138,6 +147,31 @@ def test_links_are_followed_once_and_broken_ones_listed(tmp_path: Path) -> None:
     ]
     assert sorted(found.skipped) == [f"good{number}.txt" for number in (3, 4, 5, 6)]
     assert found.skipped["good5.txt"] == "not a regular file"
+
+
+def test_names_and_reasons_fit_into_one_line(tmp_path: Path) -> None:
+    packed = archive(tmp_path / "a.zip", {"good1\n.txt": "one", "bad\n.txt": "two"})
+    garbled = packed.read_bytes().replace(b"good1\n.txt", b"gone1\n.txt", 1)
+    packed.write_bytes(garbled)
+    found = discover_files(tmp_path, ".txt", refusal)
+    assert found.skipped == {"a.zip: bad\\n.txt": "the name is not good"}
+    with pytest.raises(DataError, match=r"a\.zip: good1\\n\.txt: cannot be read") as caught:
+        found.items[0].read_bytes()
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < len(str(tmp_path)) + 300
+
+
+def test_names_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    packed = archive(tmp_path / "a.zip", {"good\xe9.txt": "one"})  # its name is marked as UTF-8
+    whole = packed.read_bytes()
+    name = "good\xe9.txt".encode()
+    listed_wrong = whole[::-1].replace(name[::-1], name[::-1].replace(b"\xc3", b"\xff"), 1)[::-1]
+    packed.write_bytes(whole.replace(name, name.replace(b"\xc3", b"\xff"), 1))
+    (item,) = discover_files(tmp_path, ".txt", refusal).items
+    with pytest.raises(DataError, match=r"a\.zip: goodé\.txt: cannot be read"):
+        item.read_bytes()
+    packed.write_bytes(listed_wrong)
+    found = discover_files(tmp_path, ".txt", refusal)
+    assert not found.items and "not a readable zip archive" in found.skipped["a.zip"]
 
 
 def test_what_is_gone_is_named(tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import ray
 import torch
@@ -14,9 +16,11 @@ import torch
 from skelray.platform import paths
 from skelray.platform.config import RunConfig
 from skelray.platform.data.source import Source
+from skelray.platform.dataset import Protocol
 from skelray.platform.errors import DataError, UsageError
 from skelray.platform.evaluation import Evaluation, evaluate, probes, table
 from skelray.platform.evaluation.features import Features, extract, part_views, raw_features
+from skelray.platform.evaluation.plan import Plan
 from skelray.platform.training import checkpoint
 from skelray.platform.training.build import build_method, load_method
 from skelray.platform.training.metrics import MetricsFile
@@ -138,6 +142,68 @@ def test_raw_features_are_the_coordinates(config: RunConfig, source: Source) -> 
     np.testing.assert_array_equal(raw.values["raw"][0], first.transpose(3, 0, 2, 1).ravel())
     labelled = raw.labelled("raw")
     assert len(labelled) == 83 and int(labelled.label.min()) >= 0
+
+
+def unlabel(source: Source, config: RunConfig, rows: slice) -> None:
+    """Takes the labels of these recordings away, in the cache."""
+    (cache,) = source.caches(build_method(config, source.spec).inputs("joint")).values()
+    file = cache.path / "index.arrow"
+    index = pa.ipc.open_file(file.read_bytes()).read_all()
+    label = index.column("label").to_numpy().copy()
+    label[rows] = -1
+    column = index.schema.get_field_index("label")
+    index = index.set_column(column, "label", pa.array(label))
+    with pa.ipc.new_file(str(file), index.schema) as writer:
+        writer.write_table(index)
+
+
+PAIRS = Protocol(
+    "pairs",
+    "id",
+    train=frozenset(f"r{number:03d}" for number in range(100)),
+    holdout=frozenset({"r003", "r013", "r020"}),  # r013 and r020 have no label
+    test=frozenset(f"r{number:03d}" for number in range(100, 130)),
+    holdout_field="id",
+)
+
+
+@pytest.mark.parametrize(
+    ("rows", "test", "said"),
+    [
+        (slice(None), PAIRS.test, "of part train nor test has a label"),
+        (slice(100, None), PAIRS.test, "of part test has a label"),
+        (slice(0), frozenset(), "of part test has a label"),
+    ],
+    ids=["no labels", "none to test on", "no test part"],
+)
+def test_without_labels_there_are_no_figures(
+    config: RunConfig,
+    source: Source,
+    trained: Path,
+    rows: slice,
+    test: frozenset[str],
+    said: str,
+) -> None:
+    unlabel(source, config, rows)
+    split = replace(source, protocol=replace(PAIRS, test=test))
+    evaluation = evaluate(config, split, trained, trained.parents[1])
+    assert evaluation.figures == {} and evaluation.pictures == []
+    assert evaluation.path.exists() and not ray.is_initialized()
+    assert table(evaluation).splitlines()[-1] == f"nothing is measured: no recording {said}"
+
+
+def test_only_labelled_recordings_are_probed_and_held_out(
+    config: RunConfig, source: Source, trained: Path
+) -> None:
+    split = replace(source, protocol=PAIRS)
+    plan = Plan(config, split, trained, trained.parents[1])
+    method = build_method(config, source.spec)
+    parts = {part: raw_features(split, method, part) for part in ("train", "test")}
+    found = plan.split(parts, "raw")
+    assert len(found.train) == 100 - 14 and len(found.test) == 30 - 4  # every seventh has none
+    labelled = parts["train"].id[parts["train"].label >= 0]
+    assert labelled[found.holdout.numpy()].tolist() == ["r003"]
+    assert plan.about()["train"] == 86 and plan.about()["test"] == 26
 
 
 def test_a_part_without_labels_is_an_error() -> None:
