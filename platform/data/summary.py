@@ -10,6 +10,7 @@ import numpy as np
 
 from skelray.platform.data.describe import STATES, UNKNOWN, Description
 from skelray.platform.data.inventory import folder_size
+from skelray.platform.data.store import Store
 from skelray.platform.dataset import Protocol
 from skelray.platform.tables import aligned, size_text
 
@@ -37,12 +38,20 @@ def _head(description: Description) -> Iterator[str]:
     store, skipped = description.store, description.store.manifest["skipped"]
     yield f"{description.dataset.name}: {len(description):,} recordings, {len(skipped):,} skipped"
     yield f"{store.path} ({size_text(folder_size(store.path))}, version {store.version})"
+    yield from (f"  {line}" for line in skipped_lines(store))
+
+
+def skipped_lines(store: Store) -> Iterator[str]:
+    """What was left out: the most frequent kinds of reasons, an example and a number for each."""
+    skipped = store.manifest["skipped"]
     reasons = _reasons(skipped)
     for name, count in list(reasons.items())[:_REASONS]:
         like = f" (and {count - 1:,} like it)" if count > 1 else ""
-        yield f"  skipped {name}: {skipped[name]}{like}"
+        yield f"skipped {name}: {skipped[name]}{like}"
     if further := sum(list(reasons.values())[_REASONS:]):
-        yield f"  {further:,} more, see {store.path / 'manifest.json'}"
+        yield f"{further:,} more are skipped"
+    if skipped:
+        yield f"{len(skipped):,} skipped in all; reasons in {store.path / 'manifest.json'}"
 
 
 def _reasons(skipped: Mapping[str, str]) -> dict[str, int]:

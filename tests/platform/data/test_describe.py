@@ -77,6 +77,7 @@ def test_the_text_says_it_all(described: Description) -> None:
     assert [line for line in text.splitlines() if "--" not in line and line][2:] == [
         "  skipped a.walk: /raw/a.walk, line 3: expected a number, found 'x' (and 1 like it)",
         "  skipped notes.txt: no recording",
+        f"  3 skipped in all; reasons in {described.store.path / 'manifest.json'}",
         "length   shortest  5 %  median  95 %  longest   total",
         "frames          1    1       2     3        3       6",
         "seconds       0.1  0.1     0.2   0.3      0.3  0.00 h",

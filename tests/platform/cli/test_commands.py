@@ -15,10 +15,11 @@ import torch
 import yaml
 
 from skelray.platform import cli, registry
+from skelray.platform.cli import runs
 from skelray.platform.errors import UsageError
 from tests.platform.data.stores import recording, write_store
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -205,7 +206,7 @@ def test_an_interrupted_command_says_so(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "resolve", interrupted)
+    monkeypatch.setattr(runs, "resolve", interrupted)
     status, printed = failure(capsys, "run", "skeletonclr")
     assert (status, printed) == (130, "interrupted: the same command goes on where it stopped")
 

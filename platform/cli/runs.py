@@ -1,0 +1,93 @@
+"""Commands on methods and runs: `run`, `evaluate`, `list`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from skelray.platform import paths, registry
+from skelray.platform.cli.app import Debug, app
+from skelray.platform.config import resolve
+
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="key=value, dotted: method.lr=0.05 training.workers=2")
+]
+
+
+@app.command("run")
+def run_command(
+    method: Annotated[str, typer.Argument(help="A method; see `skelray list`.")],
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(help="The experiment (default synthetic), then key=value …"),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the configuration and the cost; start nothing.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Set an earlier run of this configuration aside.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Prepares if needed, pretrains, evaluates and logs a method on an experiment."""
+    experiment, overrides = _split(arguments or [])
+    config = resolve(method, experiment, overrides)
+    if dry_run:
+        from skelray.platform.estimate import report
+
+        typer.echo(report(config))
+        return
+    from skelray.platform.evaluation import table
+    from skelray.platform.runner import run
+    from skelray.platform.tracking.store import ui_address, ui_command
+
+    folder, evaluation = run(config, fresh=fresh)
+    typer.echo(table(evaluation))
+    typer.echo(
+        f"run folder: {folder}\n"
+        f"curves, pictures and the model in MLflow: {ui_command()}\n"
+        f"then open {ui_address()}"
+    )
+
+
+@app.command("evaluate")
+def evaluate_command(
+    run: Annotated[Path, typer.Argument(help="A run's folder, its name, or a checkpoint.")],
+    overrides: Overrides = None,
+    debug: Debug = False,
+) -> None:
+    """Measures a run's last checkpoint, with evaluation.…=value overrides."""
+    from skelray.platform.evaluation import table
+    from skelray.platform.runner import evaluate_run
+
+    _, evaluation = evaluate_run(run if run.exists() else paths.runs() / run, overrides or [])
+    typer.echo(table(evaluation))
+
+
+@app.command("list")
+def list_command(debug: Debug = False) -> None:
+    """Names the methods with their experiments, the data sets, what is prepared and how large."""
+    from skelray.platform.data import inventory
+
+    files = registry.experiment_files()
+    for name in registry.method_names():
+        experiments = sorted(experiment for method, experiment in files if method == name)
+        presets = ", ".join(["published", *registry.load_method(name).PRESETS])
+        typer.echo(f"method {name}: {', '.join(experiments)} (presets {presets})")
+    for name in registry.dataset_names():
+        dataset = registry.load_dataset(name)
+        protocols = ", ".join(protocol.name for protocol in dataset.protocols)
+        typer.echo(f"data set {name}: {protocols}; {len(dataset.classes)} classes")
+        for line in inventory.store_lines(dataset):
+            typer.echo(line)
+    for line in inventory.other_lines(registry.dataset_names()):
+        typer.echo(line)
+
+
+def _split(arguments: list[str]) -> tuple[str, list[str]]:
+    """The experiment, if one is named, and the overrides."""
+    if arguments and "=" not in arguments[0]:
+        return arguments[0], arguments[1:]
+    return "synthetic", arguments
