@@ -39,8 +39,6 @@ def build(source: store.Store, dataset: type[Dataset], preprocessing: Preprocess
         try:
             parts = _write_parts(source, dataset, preprocessing, partial)
             _merge(parts, partial)
-            for part in parts:
-                part.unlink()
             with suppress(OSError):  # another run has finished the same cache meanwhile
                 partial.rename(target)
         finally:
@@ -130,32 +128,35 @@ def _part_schema(row: dict[str, Any]) -> pa.Schema:
 
 
 def _merge(parts: list[Path], folder: Path) -> None:
-    """Joins the parts' frames into one flat buffer on disk and their rows into the index."""
+    """Turns the parts into one index and one flat buffer of all frames; the parts are removed."""
     tables = [pa.ipc.open_file(pa.memory_map(os.fspath(part))).read_all() for part in parts]
     shape = tuple(tables[0].column("shape")[0].as_py())
-    total = sum(int(np.sum(table.column("frames").to_numpy())) for table in tables)
     flat = {
-        "frames": (folder / "frames.raw", np.float32, int(np.prod(shape)), "values"),
-        "present": (folder / "present.raw", np.uint8, shape[0], "present"),
+        "frames": ("values", np.float32, int(np.prod(shape))),
+        "present": ("present", np.uint8, shape[0]),
     }
     if _scored(tables):
-        flat["score"] = (folder / "score.raw", np.float32, shape[0] * shape[1], "score")
+        flat["score"] = ("score", np.float32, shape[0] * shape[1])
+    total = sum(int(np.sum(table.column("frames").to_numpy())) for table in tables)
     columns = {}
-    for name, (scratch, kind, width, source) in flat.items():
+    for name, (source, kind, width) in flat.items():
+        scratch = folder / f"{name}.raw"
         buffer = np.memmap(scratch, dtype=kind, mode="w+", shape=(total * width,))
         _fill(buffer, (chunk for table in tables for chunk in table.column(source).chunks))
         columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(buffer), width)
+    of_frames = ["shape", "values", "present", "score"]
+    index = pa.concat_tables([table.drop_columns(of_frames) for table in tables])
+    _write_arrow(folder / "index.arrow", index.combine_chunks())
+    del tables, index
+    for part in parts:
+        part.unlink()  # the disk holds all frames twice here, not three times
     schema = pa.schema(
         [(name, column.type) for name, column in columns.items()],
         metadata={"shape": " ".join(map(str, shape))},
     )
     _write_arrow(folder / "frames.arrow", pa.table(list(columns.values()), schema=schema))
-    for scratch, *_ in flat.values():
-        scratch.unlink()
-    index = pa.concat_tables(
-        [t.drop_columns(["shape", "values", "present", "score"]) for t in tables]
-    )
-    _write_arrow(folder / "index.arrow", index.combine_chunks())
+    for name in flat:
+        (folder / f"{name}.raw").unlink()
 
 
 def _scored(tables: list[pa.Table]) -> bool:
