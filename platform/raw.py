@@ -20,7 +20,7 @@ LARGEST = 2**28  # bytes of one recording's file: NTU's largest have 10 MB
 _REASON = 200  # characters of an error's text that are shown: zipfile quotes whole headers
 # what files, zipfile and its decompressors raise; ValueError: a name that is no UTF-8;
 # RuntimeError: encrypted, or packed in a way that Python does not know
-_UNREADABLE = (
+UNREADABLE = (
     OSError,
     EOFError,
     ValueError,
@@ -55,7 +55,7 @@ class RawItem:
         """The whole content; DataError where it cannot be read or is larger than LARGEST."""
         try:
             content = _read_member(self) if self.member else _read_file(Path(self.path))
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             reason = str(getattr(error, "strerror", None) or error)
             raise DataError(f"{self.where}: cannot be read ({reason[:_REASON]})") from None
         if len(content) > LARGEST:
@@ -142,7 +142,7 @@ def _members(
 ) -> Iterator[RawItem]:
     try:
         members = _archive(str(path), stamp).infolist()
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         name = _below(raw, RawItem("", str(path)))
         skipped[name] = f"not a readable zip archive ({str(error)[:_REASON]})"
         return

@@ -48,7 +48,10 @@ class AnnotationFile(Dataset):
             UsageError: the folder holds several files, or none.
         """
         path = self._find(raw)
-        about = path.stat()
+        try:
+            about = path.stat()
+        except OSError as error:  # a link to nowhere
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
         stamp = f"{about.st_size}-{about.st_mtime_ns}"
         content = _load(str(path), stamp)
         items: dict[str, RawItem] = {}

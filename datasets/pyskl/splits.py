@@ -38,7 +38,7 @@ def read_splits(split: Any, known: Set[str]) -> tuple[Splits, dict[str, str]]:
         if lists[name] and lists[test] and not _leaks(name, test, lists, faults):
             short = f"{match[1] or 'split'}{match[2]}"
             splits[short] = {"train": lists[name], "test": lists[test]}
-    for name in lists.keys() - paired:
+    for name in (name for name in lists if name not in paired):
         faults.setdefault(f"split {name}", "belongs to no pair NAME_train, NAME_test or NAME_val")
     return splits, faults
 

@@ -24,11 +24,17 @@ def prepare_command(
     debug: Debug = False,
 ) -> None:
     """Reads raw recordings into a store that every method trains on."""
+    from skelray.platform.data.source import store_path
+    from skelray.platform.data.store import MANIFEST
     from skelray.platform.data.summary import skipped_lines
     from skelray.platform.runner import prepare_dataset
 
+    there = (store_path(registry.load_dataset(dataset), size) / MANIFEST).exists() and not fresh
     store = prepare_dataset(dataset, raw, size=size, fresh=fresh)
     typer.echo(f"{store.manifest['samples']} recordings in {store.path}")
+    if there:
+        source = store.manifest["source"]
+        typer.echo(f"prepared before, from {source}: --fresh reads files and class as they are now")
     for line in skipped_lines(store):
         typer.echo(line)
 

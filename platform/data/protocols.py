@@ -25,10 +25,11 @@ def find_protocol(dataset: type[Dataset], store: Store, name: str) -> Protocol:
     if match := _LEAVE_ONE_OUT.fullmatch(name.lower()):
         return _leave_one_out(dataset, store, int(match[1]))
     splits = store.splits
-    wanted = _ALIASES.get(name.lower(), name.lower())
-    for known, parts in splits.items():
-        if known.lower() == wanted:
-            return _listed(known, frozenset(parts["train"]), frozenset(parts["test"]))
+    by_name = {known.lower(): known for known in splits}
+    for wanted in (name.lower(), _ALIASES.get(name.lower())):
+        if wanted in by_name:
+            parts = splits[by_name[wanted]]
+            return _listed(by_name[wanted], frozenset(parts["train"]), frozenset(parts["test"]))
     return dataset.protocol(name, further=tuple(splits))
 
 
@@ -40,8 +41,9 @@ def _leave_one_out(dataset: type[Dataset], store: Store, subject: int) -> Protoc
     train = [other for other in subjects if other != subject]
     if not train:
         raise UsageError(f"loso{subject}: {subject} is the only subject of {dataset.name}")
-    # every sixth, and one at least, chooses learning rates
-    return Protocol(f"loso{subject}", "subject", frozenset(train), frozenset(train[::6]))
+    held = frozenset(train[::6])  # every sixth, and one at least, chooses learning rates
+    test = frozenset({subject})  # not all others: that would be recordings of unknown subjects too
+    return Protocol(f"loso{subject}", "subject", frozenset(train), held, test=test)
 
 
 def _listed(name: str, train: frozenset[str], test: frozenset[str]) -> Protocol:

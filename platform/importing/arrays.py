@@ -7,33 +7,21 @@ from __future__ import annotations
 
 import io
 import json
-import lzma
 import math
 import zipfile
-import zlib
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from skelray.platform.errors import DataError
-from skelray.platform.raw import LARGEST
+from skelray.platform.raw import LARGEST, UNREADABLE
 
 NAMES = ("xyz", "keypoints")  # of the coordinates where a file names its arrays
 SCORE = "score"
 
 _LARGEST_JSON = 2**26  # bytes: Python's lists take some 20 times as much memory
 _ENDING = ".npy"  # of the members of an .npz file
-# what zipfile and its decompressors raise; RuntimeError: encrypted
-_UNREADABLE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    RuntimeError,
-    ValueError,
-    OSError,
-    EOFError,
-)
 
 
 class Arrays(NamedTuple):
@@ -59,7 +47,7 @@ def read_npz(content: bytes, where: str) -> Arrays:
             chosen = _choose(names, where)
             values = _member(archive, chosen, where)
             score = _member(archive, SCORE, where) if SCORE in names else None
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise DataError(f"{where}: not a readable .npz file ({str(error)[:200]})") from None
     return Arrays(values, score)
 

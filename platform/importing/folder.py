@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import ClassVar
@@ -46,19 +46,15 @@ class ArrayFolder(Dataset):
         DataError where the table cannot be read.
         """
         found = discover_files(raw, SUFFIXES, _refusal)
+        _refuse_lost_table(found.skipped)
         items = [item for item in found.items if not _is_table(item)]
         tables = [item for item in found.items if _is_table(item)]
         if not tables:
             return Discovery(items, found.skipped, {ALL: _everything(items)})
         listed = table.read_table(tables[0])
         kept = [replace(i, details=listed.details(i.id)) for i in items if i.id in listed.rows]
-        skipped = {**found.skipped, **listed.skipped}
+        skipped = {**found.skipped, **listed.skipped, **_without_file(listed, items)}
         skipped |= {i.id: f"not in {listed.where}" for i in items if i.id not in listed.rows}
-        skipped |= {
-            id: f"{listed.where}, line {listed.rows[id]['line']}: no file {id}.npy, .npz, .csv "
-            "or .json"
-            for id in listed.rows.keys() - {item.id for item in items}
-        }
         ids = [item.id for item in kept]
         splits = {table.split_name(c): listed.split(c, ids) for c in listed.splits}
         return Discovery(kept, skipped, {ALL: _everything(kept), **splits})
@@ -88,6 +84,28 @@ def _suffix(item: RawItem) -> str:
 
 def _is_table(item: RawItem) -> bool:
     return item.id == table.NAME and _suffix(item) == _CSV
+
+
+def _refuse_lost_table(skipped: Mapping[str, str]) -> None:
+    """DataError where a table is left out: without it recordings would seem to be unlabelled."""
+    for name, reason in skipped.items():
+        if name.replace(": ", "/").split("/")[-1] == f"{table.NAME}{_CSV}":
+            raise DataError(f"{name}: {reason}: keep one table {table.NAME}{_CSV}")
+
+
+def _without_file(listed: table.Table, items: list[RawItem]) -> dict[str, str]:
+    """The rows of which there is no file, with the reason."""
+    ids = {item.id for item in items}
+    return {
+        id: f"{listed.where}, line {row['line']}: "
+        + (
+            "the id is a file's name without its ending"
+            if PurePath(id).suffix.lower() in SUFFIXES
+            else f"no file {id}.npy, .npz, .csv or .json"
+        )
+        for id, row in listed.rows.items()
+        if id not in ids
+    }
 
 
 def _refusal(stem: str) -> str | None:

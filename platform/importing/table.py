@@ -40,6 +40,10 @@ class Table:
         return {part: [id for id in ids if self.rows[id][column] == part] for part in PARTS}
 
 
+def _is_split(column: str) -> bool:
+    return column == _SPLIT or column.startswith(f"{_SPLIT}_")
+
+
 def split_name(column: str) -> str:
     """`split` is a protocol of that name, `split_NAME` one named NAME."""
     return column.removeprefix(f"{_SPLIT}_")
@@ -54,7 +58,7 @@ def read_table(item: RawItem) -> Table:
             f"{item.where}: the first line is {', '.join(header)[:100]!r}: it must name columns, "
             "each once, 'id' among them, with commas between"
         )
-    splits = tuple(name for name in header if name == _SPLIT or name.startswith(f"{_SPLIT}_"))
+    splits = tuple(filter(_is_split, header))
     table = Table(item.where, str(Path(item.path).parent), {}, splits)
     name = Path(item.member or item.path).name
     for column in header:
@@ -102,7 +106,7 @@ def read_details(details: str, classes: Sequence[str]) -> dict[str, Any]:
     where, folder, row = json.loads(details)
     where = f"{where}, line {row['line']} ({row['id']})"
     for column, value in row.items():
-        if column.startswith(_SPLIT) and value not in ("", *PARTS):
+        if _is_split(column) and value not in ("", *PARTS):
             raise DataError(f"{where}: {column} is {value!r}, expected train, test or nothing")
     fields: dict[str, Any] = {"label": _label(row.get("label", ""), classes, where)}
     for name in _NUMBERS:

@@ -17,6 +17,8 @@ from skelray.platform.raw import LARGEST
 
 FRAME, PERSON = "frame", "person"
 
+_SHOWN = 100  # characters of a header in a message
+
 
 def read_csv(content: bytes, layout: Layout, where: str) -> np.ndarray:
     """The array (T, M, V, numbers per joint) float32 of a CSV file; empty and `nan` are NaN.
@@ -44,7 +46,7 @@ def _plain(name: str) -> str:
 
 
 def _header(content: bytes, where: str) -> list[str] | None:
-    """The names in the first line; None where it holds numbers."""
+    """The names in the first line, several; None where it holds numbers."""
     line = content.partition(b"\n")[0]
     try:
         (fields,) = csv.reader(io.StringIO(line.decode("utf-8-sig").rstrip("\r")))
@@ -52,7 +54,14 @@ def _header(content: bytes, where: str) -> list[str] | None:
         raise DataError(f"{where}: not CSV in UTF-8") from None
     except ValueError:  # the line is empty
         raise DataError(f"{where}: the first line is empty") from None
-    return None if all(map(_is_number, fields)) else [_plain(field) for field in fields]
+    if all(map(_is_number, fields)):
+        return None
+    if len(fields) == 1:
+        raise DataError(
+            f"{where}: the first line has no comma: a frame is a line of numbers, with a decimal "
+            "point, with commas between"
+        )
+    return [_plain(field) for field in fields]
 
 
 def _is_number(field: str) -> bool:
@@ -69,9 +78,10 @@ def _read(
     """The columns `wanted`, float32, and `frame` and `person`, int64, where they are there."""
     names = wanted if header is None else header
     if missing := [name for name in wanted if name not in names]:
+        found = f"{', '.join(map(repr, names[:3]))}, …"
         raise DataError(
-            f"{where}: the header has no column {missing[0]!r}: name all {len(wanted)}, or leave "
-            "the header out"
+            f"{where}: the first line is no row of numbers, but {found[:_SHOWN]}, without a column "
+            f"{missing[0]!r}: name all {len(wanted)}, or leave the header out"
         )
     if twice := [name for name in (*wanted, FRAME, PERSON) if names.count(name) > 1]:
         raise DataError(f"{where}: the header has two columns {twice[0]!r}")
@@ -100,8 +110,8 @@ def _placed(rows: np.ndarray, frame: np.ndarray, person: np.ndarray, where: str)
     """Rows (R, V, …) at their frames and persons, (T, M, V, …); NaN where there is no row."""
     if not len(rows):
         return np.empty((0, 1, *rows.shape[1:]), dtype=np.float32)
-    if person.min() < 0:
-        raise DataError(f"{where}: person {person.min()}: count persons from 0")
+    if first_person := person.min():  # from 1 on, each frame's first person would be nobody
+        raise DataError(f"{where}: the first person is {first_person}: count persons from 0")
     shape = (int(frame.max()) - int(frame.min()) + 1, int(person.max()) + 1, *rows.shape[1:])
     if np.prod([float(size) for size in shape]) * rows.itemsize > LARGEST:
         raise DataError(

@@ -5,19 +5,20 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from skelray.platform.data.store import Store, check_sample, read_shard
-from skelray.platform.dataset import Dataset, RawItem, SkeletonSample
-from skelray.platform.errors import DataError
+from skelray.platform.dataset import Dataset, Discovery, RawItem, SkeletonSample
+from skelray.platform.errors import DataError, SkelrayError
 from skelray.platform.progress import progress_bar
 from skelray.platform.validation.findings import Findings, Kind
 from skelray.platform.validation.motion import check_motion, tracks
 from skelray.platform.validation.plugin import check_class
 from skelray.platform.validation.recordings import Recordings
 
+DISCOVER = Kind("error", "discover fails")
 NOTHING = Kind("error", "no recording is found")
 UNREADABLE = Kind("error", "recordings that cannot be read", "prepare leaves them out")
 CRASHED = Kind(
@@ -39,7 +40,9 @@ def check_raw(dataset: type[Dataset], raw: Path, *, limit: int = 0) -> Findings:
     if findings.count("error"):
         return findings
     reader = dataset()
-    discovery = reader.discover(raw)
+    discovery = _discover(reader, raw, findings)
+    if discovery is None:
+        return findings
     for name, reason in discovery.skipped.items():
         findings.add(LEFT_OUT, f"{name}: {reason}")
     if not discovery.items:
@@ -77,9 +80,24 @@ def spread(items: Sequence[_T], limit: int) -> Sequence[_T]:
     return [items[row] for row in np.linspace(0, len(items) - 1, limit).round().astype(int)]
 
 
+def _discover(reader: Dataset, raw: Path, findings: Findings) -> Discovery | None:
+    try:
+        return reader.discover(raw)
+    except SkelrayError:
+        raise
+    except Exception as error:
+        findings.add(DISCOVER, described(error))
+        return None
+
+
 def _read(reader: Dataset, item: RawItem, findings: Findings) -> Iterator[SkeletonSample]:
     try:
-        yield from reader.read(item)
+        samples: Iterable[Any] = reader.read(item)
+        for sample in samples:
+            if not isinstance(sample, SkeletonSample):
+                kind = type(sample).__name__
+                raise TypeError(f"read yields a {kind}, expected a SkeletonSample")
+            yield sample
     except (DataError, OSError) as error:
         findings.add(UNREADABLE, _named(item.id, str(error)))
     except Exception as error:
@@ -135,6 +153,8 @@ def described(error: Exception) -> str:
     """One line: kind, text and place of an error that nobody expected."""
     *_, last = traceback.extract_tb(error.__traceback__)
     text = " ".join(str(error).split())
+    if isinstance(error, SyntaxError):  # its text names the place, its traceback importlib's
+        return f"SyntaxError: {text}"
     return f"{type(error).__name__}: {text} ({Path(last.filename).name}, line {last.lineno})"
 
 

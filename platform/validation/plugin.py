@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from skelray.platform.dataset import Dataset, Protocol
 from skelray.platform.validation.findings import Findings, Kind
@@ -17,18 +17,55 @@ _TAKEN = re.compile(r"loso[0-9]+", re.IGNORECASE)  # leave one subject out
 
 def check_class(dataset: type[Dataset], findings: Findings) -> None:
     """Adds what is missing in the class or contradicts itself."""
-    missing = [name for name in _REQUIRED if not hasattr(dataset, name)]
-    for name in missing:
-        findings.add(CLASS, f"{dataset.__qualname__} names no {name}")
-    if missing:
-        return
+    for problem in (
+        _missing(dataset)
+        or _malformed(dataset.classes, dataset.protocols)
+        or _contradictions(dataset)
+    ):
+        findings.add(CLASS, problem)
+
+
+def _missing(dataset: type[Dataset]) -> list[str]:
+    own = dataset.__qualname__
+    if fields := [f"{own} names no {name}" for name in _REQUIRED if not hasattr(dataset, name)]:
+        return fields
+    return [f"{own} does not define {name}" for name in sorted(dataset.__abstractmethods__)]
+
+
+def _malformed(classes: object, protocols: object) -> list[str]:
+    """Tuples of one without their comma."""
+    found = []
+    if isinstance(classes, str):
+        found.append(f"classes is {classes!r}, expected a tuple: write ({classes!r},)")
+    if isinstance(protocols, Protocol):
+        found.append("protocols is one Protocol, expected a tuple of them: put a comma after it")
+    return found
+
+
+def _contradictions(dataset: type[Dataset]) -> Iterator[str]:
     if twice := sorted({name for name in dataset.classes if dataset.classes.count(name) > 1}):
-        findings.add(CLASS, f"classes holds {twice[0]!r} twice")
+        yield f"classes holds {twice[0]!r} twice"
     if dataset.persons < 1:
-        findings.add(CLASS, f"persons is {dataset.persons}: at least 1")
+        yield f"persons is {dataset.persons}: at least 1"
     for protocol in dataset.protocols:
-        for problem in _problems(protocol):
-            findings.add(CLASS, f"protocol {protocol.name!r}: {problem}")
+        for problem in _mistyped(protocol) or _problems(protocol):
+            yield f"protocol {protocol.name!r}: {problem}"
+
+
+def _mistyped(protocol: Protocol) -> list[str]:
+    """Sets that are none, and values that no recording's field can equal."""
+    found = []
+    for name in ("train", "holdout", "test"):
+        values = getattr(protocol, name)
+        if values is None:
+            continue
+        field = protocol.holdout_field if name == "holdout" else protocol.field
+        if not isinstance(values, Set):
+            found.append(f"{name} is a {type(values).__name__}, expected a frozenset")
+        elif wrong := [value for value in values if isinstance(value, str) != (field == "id")]:
+            kind = "a text" if field == "id" else "a whole number"
+            found.append(f"{name} holds {wrong[0]!r}, but {field} is {kind}")
+    return found
 
 
 def _problems(protocol: Protocol) -> Iterator[str]:

@@ -25,6 +25,11 @@ EMPTY_CLASS = Kind("warning", "classes without a recording")
 EMPTY_PART = Kind(
     "warning", "empty parts of splits", "a run finds nothing to train on, or measures nothing"
 )
+REPLACED = Kind(
+    "warning",
+    "protocols of the class that are not used",
+    "splits of that name came with the files",
+)
 SUBJECTS = Kind("warning", "one subject alone", "no one can be held out, nor left out (losoN)")
 UNLABELLED = Kind("note", "unlabelled recordings", "they pretrain; no probe reads them")
 
@@ -111,6 +116,9 @@ class Recordings:
                     rows_of(index, protocol, part)
                 except DataError as error:
                     self.findings.add(EMPTY_PART, str(error))
+        for protocol in self.dataset.protocols:
+            if protocol.name.lower() in map(str.lower, splits):
+                self.findings.add(REPLACED, protocol.name)
         for name, listed in splits.items():
             for side, ids in listed.items():
                 # a split that lists nothing to test on is for pretraining alone

@@ -203,6 +203,12 @@ def test_a_folder_holds_one_file(tmp_path: Path) -> None:
     assert len(NTU60HRNet().discover(tmp_path / "ntu60_hrnet.pkl").items) == 1
 
 
+def test_a_link_to_nowhere_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "ntu60_hrnet.pkl").symlink_to(tmp_path / "gone.pkl")
+    with pytest.raises(DataError, match=r"ntu60_hrnet\.pkl: cannot be read \(No such file"):
+        NTU60HRNet().discover(tmp_path)
+
+
 NAMES = [f"S001C00{camera}P00{subject}R001A001" for camera in (1, 2, 3) for subject in (1, 2, 3, 5)]
 XSUB = {
     "xsub_train": [n for n in NAMES if int(n[9:12]) in (1, 2, 5)],
@@ -274,6 +280,12 @@ def test_a_split_that_cannot_be_used_is_reported(
     found = discover(tmp_path, split)
     assert len(found.items) == len(NAMES) and found.splits == {}
     assert reason in found.skipped[f"ntu60_hrnet.pkl: {name}"]
+
+
+def test_lists_of_no_pair_are_reported_in_the_order_of_the_file(tmp_path: Path) -> None:
+    names = [f"fold{number}" for number in range(9)]
+    found = discover(tmp_path, dict.fromkeys(names, NAMES))
+    assert list(found.skipped) == [f"ntu60_hrnet.pkl: split {name}" for name in names]
 
 
 def test_ids_without_an_annotation_are_left_out_of_a_split(tmp_path: Path) -> None:

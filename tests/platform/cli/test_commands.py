@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import signal
 import subprocess
@@ -14,8 +15,9 @@ import pytest
 import torch
 import yaml
 
-from skelray.platform import cli, registry
+from skelray.platform import cli, registry, runner
 from skelray.platform.cli import runs
+from skelray.platform.data.store import MANIFEST, Store
 from skelray.platform.errors import UsageError
 from tests.platform.data.stores import recording, write_store
 
@@ -73,6 +75,29 @@ def test_list_says_what_is_prepared_and_cached(
     assert lines[start + 1].endswith(f" KiB in {nwucla}")
     assert lines[start + 2] == f"  cached preprocessing of nwucla: 3.0 KiB in {cache}"
     assert lines.count("  not prepared") == len(registry.dataset_names()) - 1
+
+
+@pytest.mark.parametrize("arguments", [(), ("--fresh",)])
+def test_prepare_says_when_it_has_read_nothing(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    nwucla: Path,
+    arguments: tuple[str, ...],
+) -> None:
+    manifest = {**json.loads((nwucla / MANIFEST).read_text()), "source": "/data/first"}
+
+    def prepared(*_: object, **__: object) -> Store:
+        return Store(nwucla, manifest)
+
+    monkeypatch.setattr(runner, "prepare_dataset", prepared)
+    cli.main(["prepare", "nwucla", "--raw", "/data/second", *arguments])
+    assert capsys.readouterr().out.splitlines() == [
+        f"2 recordings in {nwucla}",
+        *(() if arguments else (NOTHING_READ,)),
+    ]
+
+
+NOTHING_READ = "prepared before, from /data/first: --fresh reads files and class as they are now"
 
 
 def test_describe_prints_tables_and_writes_a_page(

@@ -49,6 +49,21 @@ def test_leave_one_subject_out(tmp_path: Path) -> None:
         find_protocol(Walks, make_store(tmp_path, subjects=False), "loso1")
 
 
+def test_recordings_of_unknown_subjects_are_in_no_part_of_leave_one_out(tmp_path: Path) -> None:
+    protocol = find_protocol(Walks, make_store(tmp_path), "loso3")
+    index = INDEX | {"subject": np.where(np.arange(60) < 10, -1, INDEX["subject"])}
+    assert set(index["subject"][rows_of(index, protocol, "test")]) == {3}
+    assert set(index["subject"][rows_of(index, protocol, "train")]) == {0, 1, 2, 4}
+
+
+def test_a_split_that_is_named_like_an_alias_is_found(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    splits = {"cs": {"train": ["001"], "test": ["002"]}, "xsub": {"train": ["003"], "test": []}}
+    paths.write_json(tmp_path / stores.SPLITS, splits)
+    assert find_protocol(Walks, store, "CS").train == {"001"}
+    assert find_protocol(Walks, store, "cross_subject").train == {"003"}
+
+
 def test_a_split_by_ids(tmp_path: Path) -> None:
     protocol = find_protocol(Walks, make_store(tmp_path), "half")
     assert protocol.name == "Half"

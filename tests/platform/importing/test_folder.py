@@ -221,6 +221,38 @@ def test_a_table_that_is_none_ends_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+def test_ids_with_the_ending_are_said_to_be_that_in_the_order_of_the_table(tmp_path: Path) -> None:
+    write(tmp_path, "a.npy", "b.csv")
+    found = discover(tmp_path, "id,label", "b.csv,wave", "c,wave", "a.NPY,wave")
+    assert list(found.skipped) == ["b.csv", "c", "a.NPY", "a", "b"]
+    assert found.skipped["a.NPY"].endswith("line 4: the id is a file's name without its ending")
+    assert found.skipped["c"].endswith("line 3: no file c.npy, .npz, .csv or .json")
+
+
+def test_a_column_that_only_begins_like_a_split_is_not_read(tmp_path: Path) -> None:
+    write(tmp_path, "a.npy")
+    found = discover(tmp_path, "id,split2,splitter", "a,2,anna")
+    assert list(found.skipped) == [
+        "recordings.csv, column 'split2'",
+        "recordings.csv, column 'splitter'",
+    ]
+    assert read(found.items[0]).id == "a"
+
+
+@pytest.mark.parametrize("other", ["a/recordings.csv", "a/recordings.npy"])
+def test_a_table_is_not_lost_to_a_file_of_its_name(tmp_path: Path, other: str) -> None:
+    write(tmp_path, "a.npy", other)
+    with pytest.raises(DataError, match=r"recordings\.csv: the same .*: keep one table"):
+        discover(tmp_path, "id,label", "a,wave")
+
+
+def test_a_table_that_cannot_be_read_is_not_as_if_there_were_none(tmp_path: Path) -> None:
+    write(tmp_path, "a.npy")
+    (tmp_path / "recordings.csv").symlink_to(tmp_path / "gone.csv")
+    with pytest.raises(DataError, match=r"recordings\.csv: cannot be read \(No such file"):
+        Gestures().discover(tmp_path)
+
+
 def test_a_foreign_item_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").touch()
     with pytest.raises(DataError, match=r"a\.txt: not one of \.npy, \.npz, \.json, \.csv"):

@@ -80,16 +80,21 @@ REFUSED = {
     "five numbers": ("1,2,3,4,5\n", r"Expected 6 columns, got 5"),
     "a short row": ("1,2,3,4,5,6\n1,2,3\n", r"Row #2: Expected 6 columns, got 3: 1,2,3"),
     "a word": ("1,2,3,4,5,6\n1,2,oops,4,5,6\n", "Row #2: CSV conversion .* value 'oops'"),
-    "semicolons": ("1;2;3;4;5;6\n", "the header has no column 'head_x'"),
-    "other names": ("x1,y1,x2,y2,x3,y3\n1,2,3,4,5,6\n", "the header has no column 'head_x'"),
+    "semicolons": ("1;2;3;4;5;6\n", "the first line has no comma: .* with commas between"),
+    "tabs": ("1\t2\t3\t4\t5\t6\n", "the first line has no comma: .* with commas between"),
+    "other names": (
+        "x1,y1,x2,y2,x3,y3\n1,2,3,4,5,6\n",
+        "the first line is no row of numbers, but 'x1', 'y1', 'x2', …, without a column 'head_x'",
+    ),
     "a name twice": (f"{BY_NAME[:-1]},head_x\n0,0,1,2,3,4,5,6,7\n", "two columns 'head_x'"),
     "half a frame": (f"{BY_NAME}0.5,0{ROW}", "CSV conversion error to int64"),
     "no frame number": (f"{BY_NAME},0{ROW}", "column 'frame' has an empty field"),
-    "a frame twice": (f"{BY_NAME}3,1{ROW}3,1{ROW}", "frame 3 has two rows of person 1"),
-    "person -1": (f"{BY_NAME}0,-1{ROW}", "person -1: count persons from 0"),
+    "a frame twice": (f"{BY_NAME}3,0{ROW}3,0{ROW}", "frame 3 has two rows of person 0"),
+    "person -1": (f"{BY_NAME}0,-1{ROW}", "the first person is -1: count persons from 0"),
+    "persons from 1": (f"{BY_NAME}0,1{ROW}0,2{ROW}", "the first person is 1: count persons fr"),
     "far frames": (f"{BY_NAME}0,0{ROW}9000000000000000000,0{ROW}", "without large gaps"),
-    "many persons": (f"{BY_NAME}0,9000000000000000000{ROW}", "without large gaps"),
-    "binary": ("\x00\x01\x02", "the header has no column"),
+    "many persons": (f"{BY_NAME}0,0{ROW}0,9000000000000000000{ROW}", "without large gaps"),
+    "binary": ("\x00\x01\x02", "the first line has no comma"),
 }
 
 
@@ -103,7 +108,7 @@ def test_what_is_wrong_is_named(case: str) -> None:
 
 @pytest.mark.parametrize("content", [b"\xff\xfe1\x00,\x002\x00", b'"' + b"x" * 200_000])
 def test_what_is_no_text_is_named(content: bytes) -> None:
-    with pytest.raises(DataError, match=r"a\.csv: (not CSV in UTF-8|the header has no column)"):
+    with pytest.raises(DataError, match=r"a\.csv: (not CSV in UTF-8|the first line has no comma)"):
         read_csv(content, PLAIN, "a.csv")
 
 

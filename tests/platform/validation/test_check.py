@@ -255,6 +255,38 @@ def test_recordings_that_cannot_be_read() -> None:
     assert found[8].startswith("  r7: KeyError: 'xyz' (made_up.py, line ")
 
 
+def test_a_listing_that_fails_is_a_finding() -> None:
+    def discover(self: Dataset, raw: Path) -> Discovery:
+        raise KeyError("index")
+
+    head, place = lines(dataset(discover=discover))
+    assert head == "error: discover fails: 1"
+    assert place.startswith("  KeyError: 'index' (test_check.py, line ")
+
+
+def test_a_class_that_does_not_read_is_a_finding() -> None:
+    unfinished = type("Unfinished", (MadeUp,), {"read": Dataset.read})
+    assert lines(unfinished) == [
+        "error: the data set's class: 1",
+        "  Unfinished does not define read",
+    ]
+
+
+def test_what_is_no_sample_is_a_finding() -> None:
+    head, detail = lines(dataset({"xyz": []}, protocols=()))[:2]  # type: ignore[arg-type]
+    assert head.startswith("error: recordings on which read fails")
+    assert detail.startswith("  r0: TypeError: read yields a dict, expected a SkeletonSample")
+
+
+def test_a_protocol_that_the_files_replace_is_named() -> None:
+    splits = {"XSub": {"train": ["r0", "r1"], "test": ["r2"]}}
+    assert lines(dataset(found=Discovery([], {}, splits))) == [
+        "warning: protocols of the class that are not used (splits of that name came with the "
+        "files): 1",
+        "  xsub",
+    ]
+
+
 def test_a_folder_without_recordings() -> None:
     empty = type("Empty", (MadeUp,), {})
     assert lines(empty) == ["error: no recording is found: 1", "  below raw"]
@@ -263,6 +295,19 @@ def test_a_folder_without_recordings() -> None:
 CLASSES: dict[str, tuple[dict[str, Any], str]] = {
     "a class twice": ({"classes": ("a", "b", "a")}, "classes holds 'a' twice"),
     "no persons": ({"persons": 0}, "persons is 0: at least 1"),
+    "one class": ({"classes": "wave"}, "classes is 'wave', expected a tuple: write ('wave',)"),
+    "one protocol": (
+        {"protocols": Protocol("p", "camera", frozenset({1}), frozenset())},
+        "protocols is one Protocol, expected a tuple of them: put a comma after it",
+    ),
+    "a list of those who train": (
+        {"protocols": (Protocol("p", "camera", [1, 2], frozenset()),)},  # type: ignore[arg-type]
+        "protocol 'p': train is a list, expected a frozenset",
+    ),
+    "numbers as text": (
+        {"protocols": (Protocol("p", "camera", frozenset({"1"}), frozenset()),)},
+        "protocol 'p': train holds '1', but camera is a whole number",
+    ),
     "field": (
         {"protocols": (Protocol("p", "age", frozenset({1}), frozenset()),)},
         "protocol 'p': field is 'age', expected one of subject, camera, setup, id",

@@ -123,6 +123,16 @@ def test_a_skeleton_that_contradicts_itself_is_one_line(
     )
 
 
+def test_a_module_that_is_no_python_is_one_line(
+    install: Install, raw: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install("class Gestures(:\n")
+    status, _, line = failure(capsys, "gestures", "--raw", str(raw))
+    assert status == 2
+    assert line.startswith("error: data set gestures cannot be loaded: SyntaxError: invalid syntax")
+    assert line.endswith("(gestures_plugin.py, line 1)")
+
+
 def test_a_class_of_another_name_is_one_line(
     install: Install, raw: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
