@@ -77,9 +77,16 @@ class Protocol:
     field: str  # subject | camera | setup | id
     train: frozenset[int] | frozenset[str]
     holdout: frozenset[int] | frozenset[str]
-    aliases: tuple[str, ...] = ()
     test: frozenset[int] | frozenset[str] | None = None
     holdout_field: str = "subject"
+
+
+# What the field's papers call the protocols, beside the names that skelray uses.
+ALIASES = {
+    **dict.fromkeys(("cs", "csub", "cross_subject"), "xsub"),
+    **dict.fromkeys(("cv", "cview", "cross_view"), "xview"),
+    **dict.fromkeys(("cset", "xsetup", "cross_setup"), "xset"),
+}
 
 
 class Dataset(ABC):
@@ -99,7 +106,7 @@ class Dataset(ABC):
     def protocol(cls, name: str, further: tuple[str, ...] = ()) -> Protocol:
         """The protocol of that name or alias; UsageError names the known ones and `further`."""
         for protocol in cls.protocols:
-            if name.lower() in {protocol.name.lower(), *(a.lower() for a in protocol.aliases)}:
+            if protocol.name.lower() in (name.lower(), ALIASES.get(name.lower())):
                 return protocol
         known = ", ".join(
             [*(p.name for p in cls.protocols), *further, "losoN (leave subject N out)"]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import skelray
 from skelray.platform.dataset import Dataset
-from skelray.platform.errors import UsageError
+from skelray.platform.errors import SkelrayError, UsageError, in_one_line
 from skelray.platform.method import Method
 
 
@@ -57,7 +57,12 @@ def _load(kind: str, what: str, name: str) -> type:
     if name not in known:
         raise UsageError(f"no {what} named {name!r}: {nearest(name, known)}")
     module, _, attribute = known[name].partition(":")
-    loaded: type = getattr(importlib.import_module(module), attribute)
+    try:
+        loaded: type = getattr(importlib.import_module(module), attribute)
+    except SkelrayError:
+        raise
+    except Exception as error:  # any fault of its module, a skeleton that contradicts itself
+        raise UsageError(f"{what} {name} cannot be loaded: {in_one_line(error)}") from error
     return loaded
 
 

@@ -19,6 +19,7 @@ from skelray.platform.data.store import MANIFEST, Store
 from skelray.platform.dataset import Dataset
 from skelray.platform.errors import CheckpointError, UsageError
 from skelray.platform.evaluation import evaluate
+from skelray.platform.evaluation.check import check_evaluation
 from skelray.platform.evaluation.results import Evaluation
 from skelray.platform.tracking.provenance import git_tags
 from skelray.platform.tracking.tracker import Tracker
@@ -56,6 +57,7 @@ def run(config: RunConfig, *, fresh: bool = False) -> tuple[Path, Evaluation]:
         cluster.require_cpus(training.workers * training.cpus_per_worker, "training")
         source = open_source(config.data)
         build_caches(config, source)
+        check_evaluation(config, source, build_method(config, source.spec))
         folder = run_folder(config, source)
         if fresh and folder.exists():
             folder.rename(

@@ -72,7 +72,6 @@ class MSRAction3D(Dataset):
             "subject",
             train=frozenset((1, 3, 5, 7, 9)),
             holdout=frozenset((7,)),  # 20 % of what trains, with all actions
-            aliases=("cs", "cross_subject"),
         ),
     )
 

@@ -133,10 +133,8 @@ class NTU60(SkeletonFolder):
     setups = 17
     licence = _LICENCE.format("NTU RGB+D")
     protocols = (
-        Protocol(
-            "xsub", "subject", XSUB_TRAIN_60, _holdout(XSUB_TRAIN_60), ("cs", "cross_subject")
-        ),
-        Protocol("xview", "camera", frozenset((2, 3)), _holdout(SUBJECTS_60), ("cv", "cross_view")),
+        Protocol("xsub", "subject", XSUB_TRAIN_60, _holdout(XSUB_TRAIN_60)),
+        Protocol("xview", "camera", frozenset((2, 3)), _holdout(SUBJECTS_60)),
     )
 
 
@@ -149,18 +147,11 @@ class NTU120(SkeletonFolder):
     setups = 32
     licence = _LICENCE.format("NTU RGB+D 120")
     protocols = (
-        Protocol(
-            "xsub",
-            "subject",
-            XSUB_TRAIN_120,
-            _holdout(XSUB_TRAIN_120),
-            ("cs", "csub", "cross_subject"),
-        ),
+        Protocol("xsub", "subject", XSUB_TRAIN_120, _holdout(XSUB_TRAIN_120)),
         Protocol(
             "xset",
             "setup",
             frozenset(range(2, 33, 2)),  # even setups train
             _holdout(SUBJECTS_120),
-            ("xsetup", "cset", "cross_setup"),
         ),
     )

@@ -61,7 +61,6 @@ class NWUCLA(Dataset):
             "camera",
             train=frozenset((1, 2)),
             holdout=frozenset((3, 9)),  # 19 % of what trains
-            aliases=("cv", "cross_view"),
         ),
     )
 

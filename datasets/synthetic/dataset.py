@@ -30,8 +30,8 @@ class Synthetic(SkeletonFolder):
     setups = max(SETUPS)
     licence = "Made by this project: prepare it without a raw folder"
     protocols = (
-        Protocol("xsub", "subject", _TRAIN, _HOLDOUT, ("cs", "cross_subject")),
-        Protocol("xview", "camera", frozenset((2, 3)), _HOLDOUT, ("cv", "cross_view")),
+        Protocol("xsub", "subject", _TRAIN, _HOLDOUT),
+        Protocol("xview", "camera", frozenset((2, 3)), _HOLDOUT),
     )
 
     def generate(self, raw: Path, *, size: str, seed: int) -> None:

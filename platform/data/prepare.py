@@ -56,7 +56,7 @@ def _prepare(dataset: type[Dataset], raw: Path, target: Path, *, fresh: bool) ->
         paths.write_json(partial / store.SPLITS, discovery.splits)
     manifest = _manifest(dataset, raw, discovery, reports)
     if not manifest["samples"]:
-        reason = manifest["skipped"][discovery.items[0].id]
+        reason = next(why for report in reports for why in report["skipped"].values())
         raise DataError(f"all {len(discovery.items)} recordings below {raw} are damaged: {reason}")
     paths.write_json(partial / store.MANIFEST, manifest)
     if target.exists():
@@ -107,7 +107,7 @@ def _write_shard(
     shard = folder / f"part-{number:05d}.parquet"
     done = shard.with_suffix(".json")
     described = json.dumps(
-        [store.VERSION, dataset.name, dataset.version, [astuple(item) for item in items]]
+        [store.VERSION, dataset.name, store.meaning(dataset), [astuple(item) for item in items]]
     )
     wanted = hashlib.sha256(described.encode()).hexdigest()
     if done.exists():
@@ -165,7 +165,7 @@ def _manifest(
     return {
         "version": store.VERSION,
         "dataset": dataset.name,
-        "reader": dataset.version,
+        **store.meaning(dataset),
         "source": os.fspath(raw),
         "samples": sum(report["rows"] for report in reports),
         "skipped": skipped,

@@ -5,15 +5,10 @@ from __future__ import annotations
 import re
 
 from skelray.platform.data.store import Store, read_columns
-from skelray.platform.dataset import Dataset, Protocol
+from skelray.platform.dataset import ALIASES, Dataset, Protocol
 from skelray.platform.errors import UsageError
 from skelray.platform.method.draws import key_of
 
-_ALIASES = {
-    **dict.fromkeys(("cs", "csub", "cross_subject"), "xsub"),
-    **dict.fromkeys(("cv", "cross_view"), "xview"),
-    **dict.fromkeys(("cset", "xsetup", "cross_setup"), "xset"),
-}
 _LEAVE_ONE_OUT = re.compile(r"loso([0-9]+)")
 
 
@@ -26,7 +21,7 @@ def find_protocol(dataset: type[Dataset], store: Store, name: str) -> Protocol:
         return _leave_one_out(dataset, store, int(match[1]))
     splits = store.splits
     by_name = {known.lower(): known for known in splits}
-    for wanted in (name.lower(), _ALIASES.get(name.lower())):
+    for wanted in (name.lower(), ALIASES.get(name.lower())):
         if wanted in by_name:
             parts = splits[by_name[wanted]]
             return _listed(by_name[wanted], frozenset(parts["train"]), frozenset(parts["test"]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import numbers
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -45,7 +46,11 @@ _SCALARS: dict[str, pa.DataType] = {
     "width": pa.int32(),
     "clip": pa.string(),
 }
-_UNSAID = ("clip", "height", "width")  # not said by every recording's digest
+_PLAIN: dict[pa.DataType, type] = {  # what a recording may have in these columns
+    pa.int32(): numbers.Integral,
+    pa.float32(): numbers.Real,
+    pa.string(): str,
+}
 SCHEMA = pa.schema(
     [pa.field("id", pa.string(), nullable=False)]
     + [pa.field(name, kind) for name, kind in _SCALARS.items()]
@@ -54,7 +59,10 @@ SCHEMA = pa.schema(
 
 
 def check_sample(sample: SkeletonSample, dataset: type[Dataset]) -> None:
-    """DataError unless the sample's arrays fit the data set's skeleton and each other."""
+    """DataError unless the sample's fields fit the data set's skeleton and each other."""
+    _check_types(sample)
+    if sample.frame_bodies.ndim != 1 or np.any(sample.frame_bodies < 0):
+        raise DataError(f"{sample.id}: frame_bodies is not a number of bodies for each frame")
     bodies = int(np.sum(sample.frame_bodies))
     for name, per_body in _body_shapes(dataset).items():
         value, expected = getattr(sample, name), (bodies, *per_body)
@@ -72,6 +80,25 @@ def check_sample(sample: SkeletonSample, dataset: type[Dataset]) -> None:
         )
 
 
+def _check_types(sample: SkeletonSample) -> None:
+    """DataError where a field is of a type that does not go into its column."""
+    if not isinstance(sample.id, str):
+        raise DataError(f"{sample.id!r}: id is of type {type(sample.id).__name__}, expected str")
+    for name, kind in _SCALARS.items():
+        value, fits = getattr(sample, name), _PLAIN[kind]
+        if value is not None and not isinstance(value, fits):
+            found = type(value).__name__
+            raise DataError(f"{sample.id}: {name} is of type {found}, expected {fits.__name__}")
+    for name, kind in _ARRAYS.items():
+        value, whole = getattr(sample, name), pa.types.is_integer(kind)
+        if value is None and name not in ("frame_bodies", "xyz"):
+            continue
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in ("iu" if whole else "fiu"):
+            found = f"{value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+            expected = "whole numbers" if whole else "numbers"
+            raise DataError(f"{sample.id}: {name} is {found}, expected an array of {expected}")
+
+
 def _body_shapes(dataset: type[Dataset]) -> dict[str, tuple[int, ...]]:
     """The shape of one body's share of each array that has a row per body."""
     joints = dataset.skeleton.n_joints
@@ -85,6 +112,16 @@ def _body_shapes(dataset: type[Dataset]) -> dict[str, tuple[int, ...]]:
     }
 
 
+def meaning(dataset: type[Dataset]) -> dict[str, Any]:
+    """What a store's numbers mean: where it changes, the same files make another store."""
+    return {
+        "reader": dataset.version,
+        "classes": list(dataset.classes),
+        "joints": list(dataset.skeleton.joints),
+        "dimensions": dataset.skeleton.dimensions,
+    }
+
+
 def write_shard(path: Path, samples: Iterable[SkeletonSample]) -> tuple[int, str]:
     """Writes one Parquet file atomically; returns its number of rows and their `digest`."""
     columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
@@ -93,7 +130,7 @@ def write_shard(path: Path, samples: Iterable[SkeletonSample]) -> tuple[int, str
         _update(digest, sample)
         columns["id"].append(sample.id)
         for name in _SCALARS:
-            columns[name].append(getattr(sample, name))
+            columns[name].append(_plain(sample, name))
         for name in _ARRAYS:
             value = getattr(sample, name)
             columns[name].append(None if value is None else np.ravel(value))
@@ -108,15 +145,19 @@ def write_shard(path: Path, samples: Iterable[SkeletonSample]) -> tuple[int, str
 
 def _update(digest: hashlib._Hash, sample: SkeletonSample) -> None:
     """Adds what a recording says; not how Parquet writes it, nor where on a disk its clip lies."""
-    scalars = [getattr(sample, name) for name in _SCALARS if name not in _UNSAID]
-    if sample.height is not None:  # so that versions from before there was a size stay the same
-        scalars += [sample.height, sample.width]
+    scalars = [_plain(sample, name) for name in _SCALARS if name != "clip"]
     digest.update(json.dumps([sample.id, *scalars]).encode())
     for name, kind in _ARRAYS.items():
         value = getattr(sample, name)
         if value is not None:
             digest.update(f"{name} {value.shape}".encode())
             digest.update(np.ascontiguousarray(value, dtype=kind.to_pandas_dtype()).tobytes())
+
+
+def _plain(sample: SkeletonSample, name: str) -> Any:
+    """A field as Python's own number or text: readers often have NumPy's."""
+    value = getattr(sample, name)
+    return value.item() if isinstance(value, np.generic) else value
 
 
 @dataclass(frozen=True)
@@ -130,7 +171,7 @@ class Store:
     def open(cls, path: Path, dataset: type[Dataset] | None = None) -> Store:
         """Opens a store; DataError says what to do where it is missing or of another version.
 
-        With the data set that is to be in it, its reader's version counts too.
+        With the data set that is to be in it, what its numbers mean has to agree too.
         """
         try:
             manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
@@ -147,12 +188,8 @@ class Store:
                 f"{path} has store version {manifest.get('version')}, this skelray reads "
                 f"{VERSION}: prepare it again with --fresh"
             )
-        reader = manifest.get("reader")
-        if dataset is not None and reader != dataset.version:
-            raise DataError(
-                f"{path} was prepared by version {manifest.get('reader')} of the data set "
-                f"{dataset.name}, which is at {dataset.version}: prepare it again with --fresh"
-            )
+        if dataset is not None:
+            _check_meaning(path, manifest, dataset)
         return cls(path, manifest)
 
     @property
@@ -171,6 +208,15 @@ class Store:
     def shards(self) -> list[Path]:
         """The Parquet files in order."""
         return [self.path / shard["file"] for shard in self.manifest["shards"]]
+
+
+def _check_meaning(path: Path, manifest: dict[str, Any], dataset: type[Dataset]) -> None:
+    for name, value in meaning(dataset).items():
+        if manifest.get(name) != value:
+            raise DataError(
+                f"{path} was prepared with another {name} than {dataset.name} has now: prepare it "
+                "again with --fresh"
+            )
 
 
 def read_columns(path: Path, names: Sequence[str] | None = None) -> pa.Table:

@@ -50,7 +50,7 @@ def fast_linear(
 
     DataError where that part cannot choose: it is empty, all there is, or holds too few classes.
     """
-    _require_choice(train, holdout, classes)
+    require_choice(train.label, holdout, classes)
     fitted = _fit(train.where(~holdout), classes, RATES, seed)
     lr, accuracies = _best_rate(fitted, train.where(holdout))
     logits = _fit(train, classes, (lr,), seed).logits(test.features)[:, 0]
@@ -63,14 +63,16 @@ def fast_linear(
     )
 
 
-def _require_choice(train: Labelled, holdout: Tensor, classes: int) -> None:
+def require_choice(label: Tensor, holdout: Tensor, classes: int) -> None:
+    """DataError unless the recordings under the mask (n,) can choose a rate for all; label (n,)."""
     needed = min(5, classes)
-    found = len(train.label[holdout].unique())
+    found = len(label[holdout].unique())
     if found < needed or bool(holdout.all()):
         raise DataError(
-            f"the holdout part has {int(holdout.sum())} of {len(train)} training recordings and "
+            f"the holdout part has {int(holdout.sum())} of {len(label)} training recordings and "
             f"{found} classes: choosing a learning rate needs recordings of {needed} classes in it "
-            "and some outside it; name other holdout subjects in the protocol"
+            "and some outside it; name another holdout in the protocol, or set "
+            "evaluation.linear=[logistic]"
         )
 
 

@@ -11,12 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from skelray.platform import paths, registry
+from skelray.platform import paths
 from skelray.platform.config import RunConfig
 from skelray.platform.data.parts import Part
 from skelray.platform.data.source import Source
-from skelray.platform.errors import DataError, UsageError
 from skelray.platform.evaluation.baselines import random_checkpoint
+from skelray.platform.evaluation.check import (
+    PARTS,
+    check_evaluation,
+    index_of,
+    rows_or_none,
+)
 from skelray.platform.evaluation.features import RAW as RAW_OUTPUT
 from skelray.platform.evaluation.features import Features, extract, raw_features
 from skelray.platform.evaluation.probes import (
@@ -31,9 +36,6 @@ from skelray.platform.evaluation.probes import (
 from skelray.platform.evaluation.results import PRETRAINED, RANDOM, RAW
 from skelray.platform.training.build import load_method
 from skelray.platform.training.checkpoint import Checkpoint
-
-_PARTS: tuple[Part, Part] = ("train", "test")
-_RECIPES = ("published", "fast", "logistic")
 
 
 @dataclass(frozen=True)
@@ -57,21 +59,7 @@ class Plan:
         self.first = next(iter(self.method.outputs))  # its figures go without its name
         self.outputs = config.evaluation.outputs or tuple(self.method.outputs)
         self.recipe = self.method.recipes().get("linear")
-        self._check()
-
-    def _check(self) -> None:
-        for output in self.outputs:
-            if output not in self.method.outputs:
-                hint = registry.nearest(output, self.method.outputs)
-                raise UsageError(f"method {self.config.name} has no output {output!r}: {hint}")
-        for name in self.config.evaluation.linear:
-            if name not in _RECIPES:
-                raise UsageError(f"evaluation.linear={name!r}: {registry.nearest(name, _RECIPES)}")
-            if name == "published" and self.recipe is None:
-                raise UsageError(
-                    f"method {self.config.name} has no published linear recipe: "
-                    "set evaluation.linear=[fast]"
-                )
+        check_evaluation(config, source, self.method)
 
     def about(self) -> dict[str, Any]:
         """What the figures are figures of."""
@@ -95,20 +83,16 @@ class Plan:
 
     @cached_property
     def _index(self) -> Mapping[str, np.ndarray]:
-        return next(iter(self.source.caches(self.method.inputs(self.first)).values())).index
+        return index_of(self.source, self.method)
 
     def _rows(self, part: Part) -> np.ndarray:
-        """Rows of a part, none where it is empty: a split may be for pretraining alone."""
-        try:
-            return self.source.rows(self._index, part)
-        except DataError:
-            return np.empty(0, dtype=np.int64)
+        return rows_or_none(self.source, self._index, part)
 
     @cached_property
     def _labelled(self) -> dict[str, int]:
         """Recordings with a label in each part."""
         label = self._index["label"]
-        return {part: int((label[self._rows(part)] >= 0).sum()) for part in _PARTS}
+        return {part: int((label[self._rows(part)] >= 0).sum()) for part in PARTS}
 
     def rows(self) -> Iterator[Row]:
         """The checkpoint first: its figures are what an interruption should leave.
@@ -156,12 +140,12 @@ class Plan:
         return [NearestNeighbours(ks=ks)] if ks else []
 
     def _raw(self) -> Split:
-        parts = {part: raw_features(self.source, self.method, part) for part in _PARTS}
+        parts = {part: raw_features(self.source, self.method, part) for part in PARTS}
         return self.split(parts, RAW_OUTPUT)
 
     def split(self, parts: Mapping[Part, Features], output: str) -> Split:
         """The labelled recordings of both parts."""
-        train, test = (parts[part].labelled(output) for part in _PARTS)
+        train, test = (parts[part].labelled(output) for part in PARTS)
         labelled = parts["train"].id[parts["train"].label >= 0]
         held = np.isin(labelled, self._index["id"][self._rows("holdout")])
         return Split(
@@ -188,7 +172,7 @@ class _Encoder:
         return extract(
             self.checkpoint(),
             self.plan.source,
-            _PARTS,
+            PARTS,
             outputs=self.plan.outputs,
             batch=config.evaluation.batch,
             workers=config.evaluation.workers,

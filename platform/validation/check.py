@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +10,7 @@ import numpy as np
 
 from skelray.platform.data.store import Store, check_sample, read_shard
 from skelray.platform.dataset import Dataset, Discovery, RawItem, SkeletonSample
-from skelray.platform.errors import DataError, SkelrayError
+from skelray.platform.errors import DataError, SkelrayError, in_one_line
 from skelray.platform.progress import progress_bar
 from skelray.platform.validation.findings import Findings, Kind
 from skelray.platform.validation.motion import check_motion, tracks
@@ -86,7 +85,7 @@ def _discover(reader: Dataset, raw: Path, findings: Findings) -> Discovery | Non
     except SkelrayError:
         raise
     except Exception as error:
-        findings.add(DISCOVER, described(error))
+        findings.add(DISCOVER, in_one_line(error))
         return None
 
 
@@ -101,7 +100,7 @@ def _read(reader: Dataset, item: RawItem, findings: Findings) -> Iterator[Skelet
     except (DataError, OSError) as error:
         findings.add(UNREADABLE, _named(item.id, str(error)))
     except Exception as error:
-        findings.add(CRASHED, f"{item.id}: {described(error)}")
+        findings.add(CRASHED, f"{item.id}: {in_one_line(error)}")
 
 
 def _check_each(
@@ -131,31 +130,22 @@ def _fits(sample: SkeletonSample, dataset: type[Dataset], findings: Findings) ->
         check_sample(sample, dataset)
     except DataError as error:
         findings.add(UNFIT, _named(sample.id, f"{error}{_first_not_finite(sample, dataset)}"))
-    except (AttributeError, TypeError, ValueError) as error:  # what should be arrays are not
-        findings.add(CRASHED, f"{sample.id}: {described(error)}")
-    else:
-        return True
-    return False
+        return False
+    return True
 
 
 def _first_not_finite(sample: SkeletonSample, dataset: type[Dataset]) -> str:
     """Where the first NaN or infinity lies; nothing where all numbers are finite."""
     skeleton = dataset.skeleton
-    wrong = np.argwhere(~np.isfinite(sample.xyz))
-    if not len(wrong) or sample.xyz.shape[1:] != (skeleton.n_joints, skeleton.dimensions):
+    xyz = np.asarray(sample.xyz)
+    if xyz.dtype.kind != "f" or xyz.shape[1:] != (skeleton.n_joints, skeleton.dimensions):
+        return ""
+    wrong = np.argwhere(~np.isfinite(xyz))
+    if not len(wrong):
         return ""
     body, joint, _ = wrong[0]
     frame = np.searchsorted(np.cumsum(sample.frame_bodies), body, side="right")
     return f" (frame {frame}, joint {skeleton.joints[joint]!r})"
-
-
-def described(error: Exception) -> str:
-    """One line: kind, text and place of an error that nobody expected."""
-    *_, last = traceback.extract_tb(error.__traceback__)
-    text = " ".join(str(error).split())
-    if isinstance(error, SyntaxError):  # its text names the place, its traceback importlib's
-        return f"SyntaxError: {text}"
-    return f"{type(error).__name__}: {text} ({Path(last.filename).name}, line {last.lineno})"
 
 
 def _named(id: str, message: str) -> str:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from skelray.platform import registry
 from skelray.platform.data.inventory import find_store
-from skelray.platform.dataset import Dataset
-from skelray.platform.errors import SkelrayError, UsageError
-from skelray.platform.validation.check import check_raw, check_store, described
+from skelray.platform.errors import UsageError
+from skelray.platform.validation.check import check_raw, check_store
 from skelray.platform.validation.findings import Findings
 
 
@@ -17,21 +16,11 @@ def check(name: str, raw: Path | None, *, size: str = "", limit: int = 0) -> Fin
 
     UsageError where the data set cannot be loaded, DataError where it is not prepared.
     """
-    dataset = _load(name)
+    dataset = registry.load_dataset(name)
+    if (own := getattr(dataset, "name", name)) != name:  # its store would lie under another name
+        raise UsageError(f"data set {name} is named {own!r} in its class: make the names equal")
     if raw is None:
         return check_store(dataset, find_store(dataset, size), limit=limit)
     if not raw.exists():
         raise UsageError(f"--raw {raw} does not exist")
     return check_raw(dataset, raw, limit=limit)
-
-
-def _load(name: str) -> type[Dataset]:
-    try:
-        dataset = registry.load_dataset(name)
-    except SkelrayError:
-        raise
-    except Exception as error:  # a skeleton that contradicts itself, or any fault of its module
-        raise UsageError(f"data set {name} cannot be loaded: {described(error)}") from error
-    if (own := getattr(dataset, "name", name)) != name:  # its store would lie under another name
-        raise UsageError(f"data set {name} is named {own!r} in its class: make the names equal")
-    return dataset

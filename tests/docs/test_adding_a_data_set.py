@@ -22,7 +22,15 @@ from skelray.platform.data import caching
 from skelray.platform.data.cache import cache_path
 from skelray.platform.data.parts import Part
 from skelray.platform.data.source import Source, store_path
-from skelray.platform.data.store import MANIFEST, SPLITS, VERSION, Store, check_sample, write_shard
+from skelray.platform.data.store import (
+    MANIFEST,
+    SPLITS,
+    VERSION,
+    Store,
+    check_sample,
+    meaning,
+    write_shard,
+)
 from skelray.platform.dataset import Dataset, SkeletonSample
 from skelray.platform.errors import DataError, UsageError
 from skelray.platform.evaluation import evaluate, table
@@ -123,7 +131,7 @@ def write_store(dataset: type[Dataset], raw: Path) -> Store:
     rows, digest = write_shard(path / "part-00000.parquet", samples(dataset, raw))
     shard = {"file": "part-00000.parquet", "rows": rows, "sha256": digest}
     manifest = {"version": VERSION, "samples": rows, "shards": [shard], "data_version": digest[:16]}
-    (path / MANIFEST).write_text(json.dumps(manifest | {"skipped": {}, "reader": 1}))
+    (path / MANIFEST).write_text(json.dumps(manifest | {"skipped": {}} | meaning(dataset)))
     (path / SPLITS).write_text(json.dumps(dataset().discover(raw).splits))
     return Store.open(path)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from skelray.platform import registry
-from skelray.platform.dataset import Dataset
+from skelray.platform.dataset import ALIASES, Dataset
 from skelray.platform.errors import UsageError
 from skelray.platform.method import Method, MethodConfig
 
@@ -32,8 +32,18 @@ def test_every_data_set_loads_and_splits_its_subjects() -> None:
         assert len(set(dataset.classes)) == len(dataset.classes) > 1
         for protocol in dataset.protocols:
             assert protocol.train and protocol.holdout
-            for alias in (protocol.name, *protocol.aliases):
+            others = (alias for alias, known in ALIASES.items() if known == protocol.name)
+            for alias in (protocol.name, *others):
                 assert dataset.protocol(alias.upper()) is protocol
+
+
+def test_a_plugin_that_cannot_be_loaded_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {"own": "json:loads.nothing", "gone": "no.such.module:Class"}
+    monkeypatch.setattr(registry, "_plugins", lambda kind: known)
+    with pytest.raises(UsageError, match=r"data set own cannot be loaded: AttributeError: .*json"):
+        registry.load_dataset("own")
+    with pytest.raises(UsageError, match="method gone cannot be loaded: ModuleNotFoundError: No"):
+        registry.load_method("gone")
 
 
 def test_an_unknown_protocol_names_the_known_ones() -> None:

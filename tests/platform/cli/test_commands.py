@@ -58,7 +58,10 @@ def nwucla(home: Path) -> Path:
     """The store of two recordings under the name of a data set."""
     known = recording("first", [1, 2], label=0, subject=3, camera=1)
     return write_store(
-        home / "stores/nwucla", [[known, recording("second", [1])]], dataset="nwucla"
+        home / "stores/nwucla",
+        [[known, recording("second", [1])]],
+        dataset="nwucla",
+        kind=registry.load_dataset("nwucla"),
     ).path
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from skelray.platform.data import store
-from skelray.platform.dataset import SkeletonSample
+from skelray.platform.dataset import Dataset, SkeletonSample
+from tests.platform.data.recordings import Walks
 
 
 def write_store(
@@ -18,7 +19,7 @@ def write_store(
     *,
     dataset: str = "walks",
     version: str = "0123456789abcdef",
-    reader: int = 1,
+    kind: type[Dataset] = Walks,
     skipped: Mapping[str, str] | None = None,
 ) -> store.Store:
     """A store of these shards."""
@@ -30,7 +31,7 @@ def write_store(
         listed.append({"file": file, "rows": len(samples)})
     manifest = {
         "version": store.VERSION,
-        "reader": reader,
+        **store.meaning(kind),
         "dataset": dataset,
         "samples": sum(map(len, shards)),
         "skipped": dict(skipped or {}),

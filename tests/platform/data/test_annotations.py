@@ -162,7 +162,8 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.mkdir(parents=True)
     store = make_store(folder, [by_place(walk(number)) for number in range(6)])
     paths.write_json(
-        folder / stores.MANIFEST, {"version": stores.VERSION, "reader": 1, **store.manifest}
+        folder / stores.MANIFEST,
+        {"version": stores.VERSION, **stores.meaning(Walks), **store.manifest},
     )
     command = ["write-annotations", "walks", str(tmp_path / "w.pkl"), "--protocol", "xsub"]
     done = CliRunner().invoke(cli.app, command)

@@ -40,6 +40,15 @@ def test_everything_is_read_back_to_the_bit(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
 
 
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    theirs = replace(walk(1), label=np.int64(1), subject=np.uint8(1), fps=np.float64(30))
+    store.check_sample(theirs, Walks)
+    digests = [store.write_shard(tmp_path / "a.parquet", [s])[1] for s in (walk(1), theirs)]
+    assert digests[0] == digests[1]
+    (read,) = store.read_shard(tmp_path / "a.parquet", Walks)
+    assert_same(read, walk(1))
+
+
 def test_the_digest_names_what_recordings_say(tmp_path: Path) -> None:
     def digest(sample: SkeletonSample) -> str:
         return store.write_shard(tmp_path / "a.parquet", [sample])[1]
@@ -87,6 +96,15 @@ BODIES = int(walk(4).frame_bodies.sum())
         ({"color_xy": walk(4).xyz}, r"color_xy has shape .*, 20, 3\), expected .*, 20, 2\)"),
         ({"xyz": walk(4).xyz * np.float32(np.inf)}, "a joint coordinate is not a finite number"),
         ({"label": 3}, r"label 3 is outside 0\.\.2"),
+        ({"label": 1.0}, "label is of type float, expected Integral"),
+        ({"subject": "3"}, "subject is of type str, expected Integral"),
+        ({"fps": "30"}, "fps is of type str, expected Real"),
+        ({"clip": Path("a.avi")}, "clip is of type PosixPath, expected str"),
+        ({"frame_bodies": [1, 1]}, "frame_bodies is list, expected an array of whole numbers"),
+        ({"frame_bodies": np.ones(4)}, "frame_bodies is float64, expected an array of whole num"),
+        ({"frame_bodies": -walk(4).frame_bodies}, "frame_bodies is not a number of bodies for"),
+        ({"xyz": None}, "xyz is NoneType, expected an array of numbers"),
+        ({"xyz": walk(4).xyz.astype(object)}, "xyz is object, expected an array of numbers"),
         ({"label": -1}, r"label -1 is outside 0\.\.2"),
     ],
 )
@@ -120,11 +138,13 @@ def test_open_says_what_to_do(tmp_path: Path) -> None:
     manifest.write_text(json.dumps({"version": 99}))
     with pytest.raises(DataError, match="has store version 99, this skelray reads 2: prepare it"):
         store.Store.open(tmp_path)
-    known = {"version": 2, "reader": 1, "data_version": "abc", "shards": [{"file": "p.parquet"}]}
-    manifest.write_text(json.dumps(known | {"reader": 7}))
-    with pytest.raises(DataError, match="by version 7 of the data set walks, which is at 1: prep"):
-        store.Store.open(tmp_path, Walks)
-    assert store.Store.open(tmp_path).version == "abc"
+    known = {"version": 2, "data_version": "abc", "shards": [{"file": "p.parquet"}]}
+    known |= store.meaning(Walks)
+    for name, value in (("reader", 7), ("classes", ["right", "left", "round"]), ("joints", [])):
+        manifest.write_text(json.dumps(known | {name: value}))
+        with pytest.raises(DataError, match=f"with another {name} than walks has now: prepare it"):
+            store.Store.open(tmp_path, Walks)
+        assert store.Store.open(tmp_path).version == "abc"
     manifest.write_text(json.dumps(known))
     opened = store.Store.open(tmp_path, Walks)
     assert opened.version == "abc"

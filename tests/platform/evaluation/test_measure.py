@@ -196,6 +196,8 @@ def test_only_labelled_recordings_are_probed_and_held_out(
     config: RunConfig, source: Source, trained: Path
 ) -> None:
     split = replace(source, protocol=PAIRS)
+    published = config.evaluation.model_copy(update={"linear": ("published",)})
+    config = config.model_copy(update={"evaluation": published})
     plan = Plan(config, split, trained, trained.parents[1])
     method = build_method(config, source.spec)
     parts = {part: raw_features(split, method, part) for part in ("train", "test")}

@@ -94,8 +94,8 @@ FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "a list": (
         {"xyz": [[1.0]]},
-        "error: recordings on which read fails (prepare stops there: raise DataError instead): 1",
-        "r0: AttributeError: 'list' object has no attribute 'shape' (store.py, line ",
+        "error: recordings that do not fit the class",
+        "r0: xyz is list, expected an array of numbers",
     ),
     "the id of another": (
         {"id": "r1"},
@@ -321,7 +321,7 @@ CLASSES: dict[str, tuple[dict[str, Any], str]] = {
         "protocol 'p': holdout names subject 2, which is not in train",
     ),
     "both": (
-        {"protocols": (Protocol("p", "subject", frozenset({1}), frozenset(), (), frozenset({1})),)},
+        {"protocols": (Protocol("p", "subject", frozenset({1}), frozenset(), frozenset({1})),)},
         "protocol 'p': subject 1 is in train and in test",
     ),
     "name": (

@@ -1,0 +1,65 @@
+"""What can be said against an evaluation before anything is trained or measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from skelray.platform import registry
+from skelray.platform.config import RunConfig
+from skelray.platform.data.parts import Part
+from skelray.platform.data.source import Source
+from skelray.platform.errors import DataError, UsageError
+from skelray.platform.evaluation.linear_fast import require_choice
+from skelray.platform.method import Method
+
+PARTS: tuple[Part, Part] = ("train", "test")
+_RECIPES = ("published", "fast", "logistic")
+
+
+def check_evaluation(config: RunConfig, source: Source, method: Method) -> None:
+    """UsageError for unknown outputs and recipes, DataError where a recipe lacks recordings.
+
+    The caches of the method's first output must have been built.
+    """
+    for output in config.evaluation.outputs:
+        if output not in method.outputs:
+            hint = registry.nearest(output, method.outputs)
+            raise UsageError(f"method {config.name} has no output {output!r}: {hint}")
+    for name in config.evaluation.linear:
+        if name not in _RECIPES:
+            raise UsageError(f"evaluation.linear={name!r}: {registry.nearest(name, _RECIPES)}")
+        if name == "published" and "linear" not in method.recipes():
+            raise UsageError(
+                f"method {config.name} has no published linear recipe: set evaluation.linear=[fast]"
+            )
+    if "fast" in config.evaluation.linear:
+        _check_holdout(source, index_of(source, method))
+
+
+def index_of(source: Source, method: Method) -> Mapping[str, np.ndarray]:
+    """The index of the recordings that the method's first output reads."""
+    first = next(iter(method.outputs))
+    return next(iter(source.caches(method.inputs(first)).values())).index
+
+
+def rows_or_none(source: Source, index: Mapping[str, np.ndarray], part: Part) -> np.ndarray:
+    """Rows of a part, none where it is empty: a split may be for pretraining alone."""
+    try:
+        return source.rows(index, part)
+    except DataError:
+        return np.empty(0, dtype=np.int64)
+
+
+def _check_holdout(source: Source, index: Mapping[str, np.ndarray]) -> None:
+    rows = {part: rows_or_none(source, index, part) for part in (*PARTS, "holdout")}
+    labelled = {part: rows[part][index["label"][rows[part]] >= 0] for part in rows}
+    if not all(len(labelled[part]) for part in PARTS):
+        return  # nothing is measured then
+    require_choice(
+        torch.from_numpy(index["label"][labelled["train"]]),
+        torch.from_numpy(np.isin(labelled["train"], labelled["holdout"])),
+        len(source.dataset.classes),
+    )
