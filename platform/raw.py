@@ -148,7 +148,7 @@ def _members(
         return
     for member in members:
         inside = PurePosixPath(member.filename)
-        if member.is_dir() or inside.suffix.lower() not in suffixes:
+        if inside.suffix.lower() not in suffixes or member.is_dir():  # one may have no name
             continue
         item = RawItem(
             inside.stem,

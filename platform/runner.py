@@ -26,6 +26,7 @@ from skelray.platform.tracking.tracker import Tracker
 from skelray.platform.tracking.watcher import Watcher
 from skelray.platform.training.build import build_method, config_of
 from skelray.platform.training.checkpoint import Checkpoint, latest
+from skelray.platform.training.lock import ORPHAN, TRAINING, only_one
 from skelray.platform.training.ray_train import train
 
 
@@ -49,9 +50,13 @@ def run(config: RunConfig, *, fresh: bool = False) -> tuple[Path, Evaluation]:
     """Runs `config` to the end, or what is missing of it; returns the run's folder and its figures.
 
     An unfinished run of the same configuration, data and seed goes on from its newest checkpoint; a
-    finished one only gets missing evaluations; `fresh` sets the earlier one aside.
+    finished one only gets missing evaluations; `fresh` sets the earlier one aside. UsageError where
+    another process is at work on it.
     """
     check_data(config.data)
+    if _prepared(config.data):  # where it is known already, before Ray starts
+        with only_one(run_folder(config, Source.open(config.data)), "run"):
+            pass
     with cluster.connected():
         training = config.training
         cluster.require_cpus(training.workers * training.cpus_per_worker, "training")
@@ -59,14 +64,23 @@ def run(config: RunConfig, *, fresh: bool = False) -> tuple[Path, Evaluation]:
         build_caches(config, source)
         check_evaluation(config, source, build_method(config, source.spec))
         folder = run_folder(config, source)
-        if fresh and folder.exists():
-            folder.rename(
-                folder.with_name(f"{folder.name}.before-{time.strftime('%Y%m%d-%H%M%S')}")
-            )
-        paths.write_text(folder / "config.yaml", yaml.safe_dump(config.model_dump(mode="json")))
-        with Tracker.open(folder, config=config, tags=tags(config, source)) as tracker:
-            checkpoint = _pretrain(config, source, folder, tracker)
-            return folder, _evaluate(config, source, checkpoint, folder, tracker)
+        with only_one(folder, "run"):
+            if fresh:
+                _set_aside(folder)
+            settings = yaml.safe_dump(config.model_dump(mode="json"))
+            paths.write_text(folder / "config.yaml", settings)
+            with Tracker.open(folder, config=config, tags=tags(config, source)) as tracker:
+                checkpoint = _pretrain(config, source, folder, tracker)
+                return folder, _evaluate(config, source, checkpoint, folder, tracker)
+
+
+def _set_aside(folder: Path) -> None:
+    """Moves an earlier run's files away, when nobody writes them any more; its locks stay."""
+    aside = folder.with_name(f"{folder.name}.before-{time.strftime('%Y%m%d-%H%M%S')}")
+    with only_one(folder, TRAINING, patience=ORPHAN):
+        for path in [path for path in folder.iterdir() if not path.name.startswith(".")]:
+            aside.mkdir(exist_ok=True)
+            path.rename(aside / path.name)
 
 
 def evaluate_run(path: Path, overrides: Sequence[str] = ()) -> tuple[Path, Evaluation]:
@@ -91,6 +105,7 @@ def evaluate_run(path: Path, overrides: Sequence[str] = ()) -> tuple[Path, Evalu
             f"holds {source.store.version}: prepare the same recordings"
         )
     with (
+        only_one(folder, "run"),
         cluster.connected(),
         Tracker.open(folder, config=config, tags=tags(config, source)) as tracker,
     ):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import warnings
 import zipfile
 from collections.abc import Collection
 from typing import Any, NamedTuple
@@ -98,7 +99,9 @@ def _array(content: bytes, where: str) -> np.ndarray:
             (1, 0): np.lib.format.read_array_header_1_0,
             (2, 0): np.lib.format.read_array_header_2_0,
         }[version]
-        shape, by_column, kind = read_header(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of files that Python 2 wrote; they are read as well
+            shape, by_column, kind = read_header(file)
     except Exception:  # the header is a Python literal: a stranger's fails in any way
         raise DataError(f"{where}: not an array of numpy.save") from None
     if kind.hasobject or kind.kind not in "iuf":

@@ -76,7 +76,9 @@ def bodies_of(values: np.ndarray, score: np.ndarray | None, layout: Layout, wher
 def _numbers(values: np.ndarray, what: str, where: str) -> np.ndarray:
     if values.dtype.kind not in "iuf":
         raise DataError(f"{where}: the {what} holds {values.dtype} values, expected numbers")
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is refused
+    with np.errstate(
+        over="ignore", invalid="ignore"
+    ):  # what float32 cannot hold becomes infinite and is refused
         return values.astype(np.float32)
 
 

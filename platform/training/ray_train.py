@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from skelray.platform.config import RunConfig, build
 from skelray.platform.errors import SkelrayError
 from skelray.platform.training.checkpoint import Checkpoint, latest
 from skelray.platform.training.job import training_loop
+from skelray.platform.training.lock import ORPHAN, TRAINING, only_one
 
 
 def train(config: RunConfig, folder: Path, *, origin: Mapping[str, str]) -> Checkpoint:
@@ -79,14 +81,18 @@ def _worker(given: dict[str, Any]) -> None:
     # Ray reserves CPUs to place workers; torch may use all cores that no other worker here uses
     local = ray.train.get_context().get_local_world_size()
     torch.set_num_threads(config.training.threads or max(1, (os.cpu_count() or 1) // local))
+    folder = Path(given["folder"])
     loop = training_loop(
         config,
-        Path(given["folder"]),
+        folder,
         origin=given["origin"],
         device=ray.train.torch.get_device(),
         report=_report,
     )
-    loop.run()
+    # a killed driver's worker writes until Ray has ended it: it must not write beside this one
+    writes = ray.train.get_context().get_world_rank() == 0
+    with only_one(folder, TRAINING, patience=ORPHAN) if writes else nullcontext():
+        loop.run()
 
 
 def _report(metrics: Mapping[str, float], step: int) -> None:

@@ -94,7 +94,16 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(tmp_path: Path) -> 
     assert whole.returncode == 0, whole.stderr
 
     home = tmp_path / "killed"
-    commands.run_and_kill(home, *COMMAND, *settings, when=lambda: checkpoints(home))
+    others = []
+    commands.run_and_kill(
+        home,
+        *COMMAND,
+        *settings,
+        when=lambda: checkpoints(home),
+        meanwhile=lambda: others.append(run(home, *settings)),
+    )
+    assert [other.returncode for other in others] == [2]
+    assert "is under way (run in process" in others[0].stderr
     assert 0 < max(checkpoints(home)) < 180
 
     resumed = run(home, *settings)

@@ -95,6 +95,16 @@ def test_members_that_would_leave_the_archive_are_refused(tmp_path: Path) -> Non
     assert [file.name for file in tmp_path.iterdir()] == ["a.zip"]
 
 
+def test_a_member_without_a_name_is_no_recording(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        nameless = zipfile.ZipInfo("x")
+        nameless.filename = "\0good1.txt"  # zipfile ends a name at a zero
+        file.writestr(nameless, "one")
+        file.writestr("good2.txt", "two")
+    found = discover_files(tmp_path, ".txt", refusal)
+    assert [item.id for item in found.items] == ["good2"] and not found.skipped
+
+
 def test_an_archive_that_is_none_is_listed(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"PK\x03\x04 not an archive")
     whole = archive(tmp_path / "b.zip", {"good1.txt": "one" * 1000}).read_bytes()
