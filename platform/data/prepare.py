@@ -56,7 +56,8 @@ def _prepare(dataset: type[Dataset], raw: Path, target: Path, *, fresh: bool) ->
         paths.write_json(partial / store.SPLITS, discovery.splits)
     manifest = _manifest(dataset, raw, discovery, reports)
     if not manifest["samples"]:
-        reason = next(why for report in reports for why in report["skipped"].values())
+        reasons = (why for report in reports for why in report["skipped"].values())
+        reason = next(reasons, f"{dataset.__name__}.read yields none")
         raise DataError(f"all {len(discovery.items)} recordings below {raw} are damaged: {reason}")
     paths.write_json(partial / store.MANIFEST, manifest)
     if target.exists():

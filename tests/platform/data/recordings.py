@@ -39,6 +39,8 @@ class Walks(Dataset):
         text = Path(item.path).read_text()
         if text == "crash":
             raise RuntimeError("the reader itself is wrong")
+        if text == "nothing":
+            return
         if not text.isdigit():
             raise DataError(f"{item.path}, line 1: expected a number, found {text!r}")
         yield walk(int(text))

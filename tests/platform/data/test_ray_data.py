@@ -90,6 +90,14 @@ def test_nothing_but_damaged_recordings_is_an_error(tmp_path: Path) -> None:
     assert prepare(Walks, tmp_path / "raw", tmp_path / "store").manifest["samples"] == 1
 
 
+def test_a_reader_that_yields_nothing_is_an_error(tmp_path: Path) -> None:
+    write_walks(tmp_path / "raw", 2)
+    for file in (tmp_path / "raw").iterdir():
+        file.write_text("nothing")
+    with pytest.raises(DataError, match=r"all 2 recordings .*: Walks\.read yields none"):
+        prepare(Walks, tmp_path / "raw", tmp_path / "store")
+
+
 def test_a_folder_without_recordings_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no recording of walks below .*; made up"):
         prepare(Walks, tmp_path, tmp_path / "store")
