@@ -60,6 +60,7 @@ def line_by_line(path: Path) -> SkeletonFile:
 
 
 def ours(path: Path) -> SkeletonFile:
+    """The project's parser."""
     return parse_skeleton(path.read_bytes(), os.fspath(path))
 
 
