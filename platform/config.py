@@ -46,7 +46,9 @@ class TrainingConfig(_Section):
     compile: bool = False
     checkpoint_every: int = Field(default=1, gt=0)  # epochs
     keep_checkpoints: int = Field(default=2, gt=0)
-    max_failures: int = Field(default=3, ge=0)
+    max_failures: int = Field(default=3, ge=0)  # restarts without a new checkpoint between
+    grace: float = Field(default=60.0, ge=0)  # seconds for a last checkpoint on SIGTERM, Ctrl-C
+    patience: float = Field(default=600.0, ge=0)  # seconds to wait for nodes that were lost
 
 
 class EvaluationConfig(_Section):

@@ -31,6 +31,16 @@ def barrier() -> None:
         dist.barrier()
 
 
+def from_rank_zero(number: int) -> int:
+    """Rank 0's number on every rank."""
+    if world_size() == 1:
+        return number
+    cuda = dist.get_backend() == "nccl"
+    value = torch.tensor(number, device="cuda" if cuda else "cpu")
+    dist.broadcast(value, src=0)
+    return int(value)
+
+
 def all_gather_rows(rows: Tensor) -> Tensor:
     """(n, …) of each rank, n equal on all -> (n · world, …) in rank order, without gradient."""
     if world_size() == 1:

@@ -8,7 +8,20 @@ from typing import Any
 from tqdm.auto import tqdm
 
 
-def progress_bar(what: str, total: int, unit: str) -> Any:
+class _Lines:
+    """Standard error as a log has it: each state of a bar on a line of its own."""
+
+    def write(self, text: str) -> None:
+        """Takes what tqdm writes: a state between carriage returns and blanks."""
+        if line := text.strip("\r\n "):
+            sys.stderr.write(f"{line}\n")
+
+    def flush(self) -> None:
+        """Passes it on."""
+        sys.stderr.flush()
+
+
+def progress_bar(what: str, total: int | None, unit: str, **settings: Any) -> Any:
     """A tqdm bar on standard error; where that is no terminal (a log), a line every 30 seconds."""
     watched = sys.stderr.isatty()
     return tqdm(
@@ -18,4 +31,6 @@ def progress_bar(what: str, total: int, unit: str) -> Any:
         mininterval=0.2 if watched else 30.0,
         dynamic_ncols=watched,
         leave=True,
+        file=None if watched else _Lines(),
+        **settings,
     )

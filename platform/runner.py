@@ -5,45 +5,53 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-
-import yaml
 
 from skelray.platform import cluster, paths, registry
 from skelray.platform.config import DataConfig, RunConfig, merge, parse_overrides
 from skelray.platform.config import build as build_config
 from skelray.platform.data import caching
-from skelray.platform.data.prepare import prepare
+from skelray.platform.data.prepare import TASK_CPUS, prepare
 from skelray.platform.data.source import Source, store_path
 from skelray.platform.data.store import MANIFEST, Store
 from skelray.platform.dataset import Dataset
 from skelray.platform.errors import CheckpointError, UsageError
 from skelray.platform.evaluation import evaluate
 from skelray.platform.evaluation.check import check_evaluation
+from skelray.platform.evaluation.features import ACTOR_CPUS
 from skelray.platform.evaluation.results import Evaluation
+from skelray.platform.logs import logged_to
 from skelray.platform.tracking.provenance import git_tags
 from skelray.platform.tracking.tracker import Tracker
 from skelray.platform.tracking.watcher import Watcher
+from skelray.platform.training import interruption
 from skelray.platform.training.build import build_method, config_of
-from skelray.platform.training.checkpoint import Checkpoint, latest
+from skelray.platform.training.checkpoint import Checkpoint, latest, set_damaged_aside
 from skelray.platform.training.lock import ORPHAN, TRAINING, only_one
-from skelray.platform.training.ray_train import train
+from skelray.platform.training.ray_train import require_training_room, train
 
 
 def prepare_dataset(name: str, raw: Path | None, *, size: str = "", fresh: bool = False) -> Store:
     """Prepares a data set from its raw recordings; generated ones are generated first."""
+    cluster.require_home()
     dataset = registry.load_dataset(name)
     if dataset().generated:
         if fresh and raw is None:
-            shutil.rmtree(paths.raw() / f"{name}-{size}", ignore_errors=True)
-        raw = raw or paths.raw() / f"{name}-{size}"
+            shutil.rmtree(_generated(name, size), ignore_errors=True)
+        raw = raw or _generated(name, size)
         dataset().generate(raw, size=size, seed=0)
     if raw is None:
         raise UsageError(f"data set {name} needs --raw FOLDER: {dataset.licence}")
     if not raw.exists():
         raise UsageError(f"--raw {raw} does not exist")
-    with cluster.connected():
+    room = partial(cluster.require_room, "preparation", workers=1, cpus=TASK_CPUS)
+    with cluster.connected(room):
         return prepare(dataset, raw, store_path(dataset, size), fresh=fresh)
+
+
+def _generated(name: str, size: str) -> Path:
+    return paths.raw() / f"{name}-{size}"
 
 
 def run(config: RunConfig, *, fresh: bool = False) -> tuple[Path, Evaluation]:
@@ -57,9 +65,7 @@ def run(config: RunConfig, *, fresh: bool = False) -> tuple[Path, Evaluation]:
     if _prepared(config.data):  # where it is known already, before Ray starts
         with only_one(run_folder(config, Source.open(config.data)), "run"):
             pass
-    with cluster.connected():
-        training = config.training
-        cluster.require_cpus(training.workers * training.cpus_per_worker, "training")
+    with cluster.connected(partial(_make_ready, config)):
         source = open_source(config.data)
         build_caches(config, source)
         check_evaluation(config, source, build_method(config, source.spec))
@@ -67,9 +73,10 @@ def run(config: RunConfig, *, fresh: bool = False) -> tuple[Path, Evaluation]:
         with only_one(folder, "run"):
             if fresh:
                 _set_aside(folder)
-            settings = yaml.safe_dump(config.model_dump(mode="json"))
-            paths.write_text(folder / "config.yaml", settings)
-            with Tracker.open(folder, config=config, tags=tags(config, source)) as tracker:
+            with (
+                logged_to(folder / "logs" / "driver.log"),
+                Tracker.open(folder, config=config, tags=tags(config, source)) as tracker,
+            ):
                 checkpoint = _pretrain(config, source, folder, tracker)
                 return folder, _evaluate(config, source, checkpoint, folder, tracker)
 
@@ -106,7 +113,8 @@ def evaluate_run(path: Path, overrides: Sequence[str] = ()) -> tuple[Path, Evalu
         )
     with (
         only_one(folder, "run"),
-        cluster.connected(),
+        logged_to(folder / "logs" / "driver.log"),
+        cluster.connected(partial(require_evaluation_room, config)),
         Tracker.open(folder, config=config, tags=tags(config, source)) as tracker,
     ):
         build_caches(config, source)
@@ -132,6 +140,21 @@ def check_data(config: DataConfig) -> None:
             f"data set {config.dataset} is not prepared: run `python experiments/prepare.py "
             f"{config.dataset} --raw FOLDER` first"
         )
+
+
+def _make_ready(config: RunConfig) -> None:
+    """What needs no Ray, so that it is refused before Ray starts: too little room, no such size."""
+    require_training_room(config)
+    require_evaluation_room(config)
+    dataset = registry.load_dataset(config.data.dataset)()
+    if dataset.generated and not _prepared(config.data):
+        name, size = config.data.dataset, config.data.size
+        dataset.generate(_generated(name, size), size=size, seed=0)
+
+
+def require_evaluation_room(config: RunConfig) -> None:
+    """UsageError where Ray has too little for the actors that extract features."""
+    cluster.require_room("evaluation", workers=config.evaluation.workers, cpus=ACTOR_CPUS)
 
 
 def _prepared(config: DataConfig) -> bool:
@@ -172,7 +195,10 @@ def tags(config: RunConfig, source: Source) -> dict[str, str]:
 
 
 def _pretrain(config: RunConfig, source: Source, folder: Path, tracker: Tracker) -> Checkpoint:
+    set_damaged_aside(folder / "checkpoints")
     last = latest(folder / "checkpoints")
+    if last is not None:
+        last.require_run({"name": config.name, "run": config.identity(source.store.version)})
     if last is not None and last.finished:
         print(f"{folder.name} is trained already: only missing evaluations run (--fresh: anew)")
         tracker.sync(last.step)
@@ -185,9 +211,9 @@ def _pretrain(config: RunConfig, source: Source, folder: Path, tracker: Tracker)
             f"{phase.name}: {phase.epochs} epochs, global batch {phase.batch} on "
             f"{config.training.workers} worker(s), learning rate {phase.optimiser.lr:g}"
         )
-    epochs = sum(phase.epochs for phase in phases)
     origin = {"mlflow_run_id": tracker.run_id or "", "git_sha": git_tags().get("git_sha", "")}
-    with Watcher(folder, tracker, epochs=epochs):
+    interruption.withdraw(folder)
+    with Watcher(folder, tracker):
         return train(config, folder, origin=origin)
 
 

@@ -229,7 +229,7 @@ def toy_loop(name: str, folder: Path, **changes: Any) -> Loop:
     method = TOYS[name](ToyConfig(), DATA)
     parts = changes.get("accumulate", 1)
 
-    def loader(phase: Phase) -> tuple[Callable[[int], Iterator[list[Batch]]], int]:
+    def loader(phase: Phase) -> tuple[Callable[[int, int], Iterator[list[Batch]]], int]:
         sampling = Sampling(
             rows=np.arange(SAMPLES),
             seed=1,
@@ -241,8 +241,8 @@ def toy_loop(name: str, folder: Path, **changes: Any) -> Loop:
             parts=parts,
         )
 
-        def epoch(number: int) -> Iterator[list[Batch]]:
-            for rows in sampling.epoch(number):
+        def epoch(number: int, first: int) -> Iterator[list[Batch]]:
+            for rows in sampling.epoch(number, first):
                 yield [toy_batch(part, labels=phase.labels) for part in rows]
 
         return epoch, sampling.steps

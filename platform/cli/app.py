@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from skelray.platform.errors import SkelrayError
+from skelray.platform.errors import SkelrayError, first_cause, in_one_line
 
 app = typer.Typer(
     help="Self-supervised learning on skeleton and RGB video: pretrain, evaluate, compare.",
@@ -31,15 +31,18 @@ def main(arguments: list[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         status = app(arguments, standalone_mode=False)
-    except SkelrayError as error:
-        if "--debug" in arguments:
-            raise
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_status)
     except TyperException as error:  # the command line itself does not fit
         if message := error.format_message():  # none where the help has been printed
             typer.echo(f"error: {message.rstrip('.')}: see --help", err=True)
         sys.exit(error.exit_code)
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        cause = first_cause(error)
+        known = isinstance(cause, SkelrayError)
+        said = str(cause) if known else f"{in_one_line(cause)}; --debug shows where"
+        typer.echo(f"error: {said}", err=True)
+        sys.exit(cause.exit_status if isinstance(cause, SkelrayError) else 1)
     if status:  # 130, on Ctrl-C
         typer.echo("interrupted: the same command goes on where it stopped", err=True)
         sys.exit(status)

@@ -1,4 +1,4 @@
-"""Commands on methods and runs: `run`, `evaluate`, `list`."""
+"""Commands on methods and runs: `run`, `evaluate`, `sync`, `list`."""
 
 from __future__ import annotations
 
@@ -62,8 +62,25 @@ def evaluate_command(
     from skelray.platform.evaluation import table
     from skelray.platform.runner import evaluate_run
 
-    _, evaluation = evaluate_run(run if run.exists() else paths.runs() / run, overrides or [])
+    _, evaluation = evaluate_run(_found(run), overrides or [])
     typer.echo(table(evaluation))
+
+
+@app.command("sync")
+def sync_command(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Folders of runs, or names (default: all).")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Brings to MLflow what it lacks of runs: it was away, or a run was killed."""
+    from skelray.platform.tracking.sync import run_folders, sync
+
+    folders = [_found(run) for run in runs] if runs else run_folders()
+    for line in sync(folders):
+        typer.echo(line)
+    if not folders:
+        typer.echo(f"no runs in {paths.runs()}")
 
 
 @app.command("list")
@@ -84,6 +101,11 @@ def list_command(debug: Debug = False) -> None:
             typer.echo(line)
     for line in inventory.other_lines(registry.dataset_names()):
         typer.echo(line)
+
+
+def _found(run: Path) -> Path:
+    """The path that is given, or the run of that name."""
+    return run if run.exists() else paths.runs() / run
 
 
 def _split(arguments: list[str]) -> tuple[str, list[str]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -42,9 +43,9 @@ class Sampling:
         """Batches per epoch."""
         return order.steps_per_epoch(len(self.rows), self.batch, self.last)
 
-    def epoch(self, epoch: int) -> Iterator[list[np.ndarray]]:
-        """This rank's rows step by step, each step in its parts."""
-        for rows in order.batches(
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[list[np.ndarray]]:
+        """This rank's rows step by step from step `first` on, each step in its parts."""
+        steps = order.batches(
             self.rows,
             seed=self.seed,
             epoch=epoch,
@@ -52,7 +53,8 @@ class Sampling:
             last=self.last,
             rank=self.rank,
             world=self.world,
-        ):
+        )
+        for rows in islice(steps, first, None):
             yield [part for part in np.array_split(rows, self.parts) if len(part)]
 
 
@@ -173,7 +175,7 @@ class ResidentLoader:
         self.data = data
         self.sampling = sampling
 
-    def __call__(self, epoch: int) -> Iterator[list[Batch]]:
-        """The steps of 0-based `epoch`, each in its parts."""
-        for parts in self.sampling.epoch(epoch):
+    def __call__(self, epoch: int, first: int = 0) -> Iterator[list[Batch]]:
+        """The steps of 0-based `epoch` from step `first` on, each in its parts."""
+        for parts in self.sampling.epoch(epoch, first):
             yield [self.data.batch(rows, labels=self.sampling.labels) for rows in parts]

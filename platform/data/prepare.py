@@ -27,6 +27,7 @@ from skelray.platform.dataset import Dataset, Discovery, RawItem, SkeletonSample
 from skelray.platform.errors import DataError, UsageError
 from skelray.platform.progress import progress_bar
 
+TASK_CPUS = 0.5  # that Ray reserves for a task, which makes one shard
 _SHARD = 256  # recordings: about 40 MB of NTU
 
 
@@ -93,7 +94,7 @@ def _write_shards(
         return {"report": json.dumps(_write_shard(dataset, int(row["number"]), items, folder))}
 
     # one block per shard: a kill loses at most the shards under way
-    results = ray.data.from_items(rows, override_num_blocks=len(rows)).map(work, num_cpus=0.5)
+    results = ray.data.from_items(rows, override_num_blocks=len(rows)).map(work, num_cpus=TASK_CPUS)
     reports = []
     with progress_bar(f"prepare {dataset.name}", sum(map(len, shards)), "recordings") as bar:
         for result in results.iter_rows():

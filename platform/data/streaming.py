@@ -25,6 +25,8 @@ from skelray.platform.data.loading import (
 )
 from skelray.platform.method.batch import Batch
 
+READER_CPUS = 0.1  # that Ray reserves for the actor that reads for a worker
+
 
 class _Reader:
     """Opens the caches once per process and answers row numbers with their frames."""
@@ -57,16 +59,16 @@ class StreamingLoader:
         self.columns = Columns(same_recordings(caches))
         self.lengths = {name: Lengths(cache) for name, cache in caches.items()}
 
-    def __call__(self, epoch: int) -> Iterator[list[Batch]]:
-        """The steps of 0-based `epoch`, each in its parts."""
-        steps = list(self.sampling.epoch(epoch))
+    def __call__(self, epoch: int, first: int = 0) -> Iterator[list[Batch]]:
+        """The steps of 0-based `epoch` from step `first` on, each in its parts."""
+        steps = list(self.sampling.epoch(epoch, first))
         ray.data.DataContext.get_current().execution_options.preserve_order = True
         rows = [{"rows": part.tolist()} for parts in steps for part in parts]
         stream = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
             _Reader,  # type: ignore[arg-type] # Ray takes classes, its annotation does not say so
             fn_constructor_args=(self.folders,),
             compute=ray.data.ActorPoolStrategy(size=1),
-            num_cpus=0.1,
+            num_cpus=READER_CPUS,
         )
         answers = iter(stream.iter_rows())
         for parts in steps:

@@ -35,6 +35,7 @@ from skelray.platform.training.build import load_method
 from skelray.platform.training.checkpoint import Checkpoint
 
 RAW = "raw"  # the one output of `raw_features`
+ACTOR_CPUS = 0.5  # that Ray reserves for an actor of the pool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,7 @@ def extract(
     outputs: Sequence[str],
     batch: int,
     workers: int,
-    num_cpus: float = 0.5,
+    num_cpus: float = ACTOR_CPUS,
     num_gpus: float | None = None,
 ) -> dict[Part, Features]:
     """Features of these parts under the weights of `checkpoint`, without augmentation.

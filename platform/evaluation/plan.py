@@ -176,7 +176,8 @@ class _Encoder:
             outputs=self.plan.outputs,
             batch=config.evaluation.batch,
             workers=config.evaluation.workers,
-            num_gpus=config.training.gpus_per_worker,
+            # the actors share what GPUs there are, unless training is to leave them alone
+            num_gpus=0.0 if config.training.gpus_per_worker == 0 else None,
         )
 
     def split(self, output: str) -> Split:

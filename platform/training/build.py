@@ -8,7 +8,6 @@ import torch
 
 from skelray.platform import registry
 from skelray.platform.config import RunConfig, build
-from skelray.platform.errors import CheckpointError
 from skelray.platform.method import DataSpec, Method, key_of
 from skelray.platform.training.checkpoint import Checkpoint
 
@@ -33,9 +32,5 @@ def load_method(path: Path, data: DataSpec) -> Method:
     """
     checkpoint = Checkpoint.open(path)
     method = build_method(config_of(checkpoint), data)
-    try:
-        method.load_state_dict(checkpoint.load()["method"])
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"{path} does not fit its method: {reason}") from None
+    checkpoint.restore(method)
     return method

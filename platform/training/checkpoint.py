@@ -1,26 +1,32 @@
 """Checkpoints: a folder that appears whole by a rename, with tensors and a readable description.
 
-`state.pt` holds tensors and plain values only, so that it loads with `weights_only=True`;
-`checkpoint.json` says what made it. The newest one is where a run goes on.
+`state.pt` holds tensors and plain values only, so that it loads with `weights_only=True`, in a zip
+archive with a checksum of each; `checkpoint.json` says what made it. The newest one is where a run
+goes on.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from skelray.platform import paths
 from skelray.platform.errors import CheckpointError
 
-VERSION = 1
+VERSION = 2
 _STATE, _ABOUT = "state.pt", "checkpoint.json"
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,16 @@ class Checkpoint:
             )
         return cls(path, about)
 
+    def check(self) -> None:
+        """CheckpointError where the tensors' file is cut or its bytes have changed."""
+        try:
+            with zipfile.ZipFile(self.path / _STATE) as archive:
+                damaged = archive.testzip()
+        except (OSError, zipfile.BadZipFile, EOFError) as error:
+            raise self._damaged(str(error)) from None
+        if damaged is not None:
+            raise self._damaged(f"checksum of {damaged}")
+
     def load(self) -> dict[str, Any]:
         """The tensors, on the CPU; CheckpointError where the file is damaged."""
         try:
@@ -63,41 +79,113 @@ class Checkpoint:
                 self.path / _STATE, map_location="cpu", weights_only=True
             )
         except Exception as error:  # torch raises many kinds for a damaged file
-            reason = " ".join(str(error).split())[:120]
-            raise CheckpointError(
-                f"{self.path / _STATE} is damaged ({reason}): delete the folder to go on from the "
-                "checkpoint before it"
-            ) from None
+            raise self._damaged(str(error)) from None
         return state
+
+    def _damaged(self, reason: str) -> CheckpointError:
+        short = " ".join(reason.split())[:120]
+        return CheckpointError(
+            f"{self.path / _STATE} is damaged ({short}): delete the folder to go on from the "
+            "checkpoint before it"
+        )
+
+    def restore(self, module: nn.Module) -> None:
+        """Gives a method these weights, strictly.
+
+        CheckpointError where a tensor is missing, unknown or of another shape, naming it.
+        """
+        try:
+            module.load_state_dict(self.load()["method"])
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:300]
+            raise CheckpointError(f"{self.path} does not fit its method: {reason}") from None
+
+    def require_run(self, about: Mapping[str, Any]) -> None:
+        """CheckpointError unless it was made by the run of this description."""
+        for key, what in (("name", "method"), ("run", "run")):
+            own, expected = self.about.get(key), about.get(key)
+            if own != expected:
+                raise CheckpointError(
+                    f"{self.path} is of {what} {own}, not {expected}: move it elsewhere"
+                )
 
 
 def save(
     folder: Path, *, state: Mapping[str, Any], about: Mapping[str, Any], keep: int
 ) -> Checkpoint:
-    """Writes `folder/step-…` atomically, then removes all but the newest `keep`."""
+    """Writes `folder/step-…` atomically, then removes all but the newest `keep` and phases' ends.
+
+    CheckpointError where it cannot be written; what was there stays.
+    """
     described = {"version": VERSION, **about}
-    target = folder / f"step-{int(about['step']):08d}"
+    target = folder / name_of(about["step"])
     scratch = folder / f".{target.name}.{os.getpid()}"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
     try:
-        torch.save(dict(state), scratch / _STATE)
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        with (scratch / _STATE).open("wb") as file:
+            torch.save(dict(state), file)
+            file.flush()
+            os.fsync(file.fileno())  # a rename may reach the disk before the bytes
         paths.write_json(scratch / _ABOUT, described)
         if target.exists():  # a step repeated after a restart
             shutil.rmtree(target)
         scratch.rename(target)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         shutil.rmtree(scratch, ignore_errors=True)
-        raise CheckpointError(f"checkpoint {target} cannot be written: {error}") from None
+        last = latest(folder)
+        raise CheckpointError(
+            f"checkpoint {target} cannot be written ({_of_the_system(error)}); the last one is "
+            f"{last.path.name if last else 'none'}: make room, then give the same command again"
+        ) from None
+    ends = set(described.get("progress", {}).get("ended", {}).values())
     for old in _folders(folder)[:-keep]:
-        shutil.rmtree(old)
+        if old.name not in ends:
+            shutil.rmtree(old)
     return Checkpoint(target, described)
+
+
+def _of_the_system(error: BaseException) -> BaseException:
+    """The system's error, behind which torch's writer raises one about its own position."""
+    while not isinstance(error, OSError) and error.__context__ is not None:
+        error = error.__context__
+    return error
+
+
+def name_of(step: int) -> str:
+    """The folder's name of the checkpoint after so many optimiser steps of the run."""
+    return f"step-{step:08d}"
 
 
 def latest(folder: Path) -> Checkpoint | None:
     """The newest checkpoint below `folder`, or None."""
     found = _folders(folder)
     return Checkpoint.open(found[-1]) if found else None
+
+
+def set_damaged_aside(folder: Path) -> None:
+    """Renames the newest checkpoints up to the first whole one, saying so.
+
+    A run is a function of its configuration: from an earlier checkpoint it ends with the same
+    weights. CheckpointError where none is whole.
+    """
+    found = _folders(folder)
+    for path in reversed(found):
+        try:
+            Checkpoint.open(path).check()
+        except CheckpointError as error:
+            _LOG.warning("%s; it is set aside as damaged-%s", error, path.name)
+            path.rename(path.with_name(f"damaged-{path.name}"))
+        else:
+            return
+    if found:
+        raise CheckpointError(f"no checkpoint in {folder} is whole: --fresh starts anew")
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes what killed processes were writing."""
+    for scratch in folder.glob(".step-*"):
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ def training_loop(
     origin: Mapping[str, str],
     device: torch.device | None = None,
     report: Report = lambda metrics, step: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Loop:
     """The loop of `config` on this rank, its checkpoints and metrics in `folder`.
 
@@ -47,6 +48,7 @@ def training_loop(
         keep_checkpoints=config.training.keep_checkpoints,
         compile=config.training.compile,
         report=report,
+        stop=stop,
     )
 
 
@@ -86,6 +88,7 @@ def description(config: RunConfig, source: Source, method: Method) -> dict[str, 
     }
     return {
         "name": config.name,
+        "run": config.identity(source.store.version),
         "config": config.model_dump(mode="json"),
         "data": {
             "dataset": source.dataset.name,

@@ -37,3 +37,12 @@ def only_one(folder: Path, what: str, *, patience: float = 0.0) -> Iterator[None
         yield
     finally:
         lock.release()
+
+
+def held(folder: Path, what: str) -> bool:
+    """True where a process holds `folder` for `what` at this moment."""
+    try:
+        with FileLock(folder / f".{what}.lock", timeout=0):
+            return False
+    except Timeout:
+        return True

@@ -1,13 +1,15 @@
 """The training loop: phases, epochs, steps, checkpoints. Torch alone, with or without Ray Train.
 
 A run is a pure function of its configuration: order, augmentations and dropout come from counters,
-so a run that was killed goes on from its newest checkpoint and ends with the same weights.
+so a run that was killed goes on from its newest checkpoint and ends with the same weights. A run
+that is asked to stop writes a checkpoint after the step it is at, in the middle of an epoch too.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,13 @@ from skelray.platform.method import Batch, Method, Phase, Progress, matches
 from skelray.platform.training import checkpoint
 from skelray.platform.training.checkpoint import Checkpoint
 from skelray.platform.training.metrics import MetricsFile
+from skelray.platform.training.status import Clock, Status
 from skelray.platform.training.step import NotFiniteError, Stepper
+from skelray.platform.training.tally import Tally
 
-Loader = Callable[[int], Iterable[Sequence[Batch]]]
-"""Epoch -> its steps on this rank, each in the parts over which its gradient is accumulated."""
+Loader = Callable[[int, int], Iterable[Sequence[Batch]]]
+"""Epoch and first step -> the epoch's steps on this rank from there on, each in the parts over
+which its gradient is accumulated."""
 
 Report = Callable[[Mapping[str, float], int], None]
 """Called on every rank after every epoch with its metrics and the run's step."""
@@ -45,9 +50,14 @@ class Loop:
     keep_checkpoints: int = 2
     compile: bool = False
     report: Report = lambda metrics, step: None
+    stop: Callable[[], bool] = lambda: False  # asked on all ranks after a step: the same answer
 
     def run(self) -> Checkpoint:
-        """Trains to the end, from the newest checkpoint if there is one; returns the last."""
+        """Trains to the end, from the newest checkpoint if there is one; returns the last.
+
+        It is not `finished` where `stop` ended the run early. CheckpointError where the newest
+        checkpoint is damaged or of another run.
+        """
         return _Run(self).run()
 
 
@@ -59,154 +69,220 @@ class _Run:
         self.method = loop.method.to(loop.device)
         self.phases = list(self.method.phases())
         self.learns = {n for n, p in self.method.named_parameters() if p.requires_grad}
+        self.checkpoints = loop.folder / "checkpoints"
         self.metrics = MetricsFile(loop.folder / "metrics.jsonl")
-        self.resumed = checkpoint.latest(loop.folder / "checkpoints")
+        self.clock = Clock(1.0)  # reading the loss waits for the device
         self.step = 0  # of the run, over all phases
-        self.samples = 0
-        self.last = self.resumed
+        self.samples = 0  # of its whole epochs
+        self.ended: dict[str, str] = {}  # phase -> the checkpoint at its end
+        self.stopped = False
 
     def run(self) -> Checkpoint:
-        first_phase, first_epoch = 0, 0
-        if self.resumed is not None:
-            state = self.resumed.load()
-            self.method.load_state_dict(state["method"])
-            at = self.resumed.about["progress"]
-            first_phase, first_epoch = at["phase_number"], at["epoch"]
-            self.step, self.samples = self.resumed.step, at["samples"]
+        resumed = checkpoint.latest(self.checkpoints)
+        progress = self._resume(resumed) if resumed else {"phase_number": 0}
         if distributed.rank() == 0:
+            checkpoint.remove_unfinished(self.checkpoints)
             self.metrics.cut_after(self.step)  # without a checkpoint: all
-        if self.resumed is not None and self.resumed.finished:
-            return self.resumed
+        if resumed is not None and resumed.finished:
+            return resumed
         distributed.broadcast_state(self.method)
         if distributed.world_size() > 1:
             distributed.synchronise_batch_norm(self.method)
         if self.loop.compile:
             for name in self.method.encoders:
                 self.method.get_submodule(name).compile()
-        for number in range(first_phase, len(self.phases)):
-            self._phase(number, first_epoch if number == first_phase else 0)
+        for number in range(progress["phase_number"], len(self.phases)):
+            phase = _PhaseRun(self, number)
+            if resumed is not None and number == progress["phase_number"]:
+                phase.resume(resumed)
+            phase.run()
+            if self.stopped:
+                break
         distributed.barrier()  # rank 0 has written the last checkpoint
-        last = checkpoint.latest(self.loop.folder / "checkpoints")
+        last = checkpoint.latest(self.checkpoints)
         assert last is not None
         return last
 
-    def _phase(self, number: int, first_epoch: int) -> None:
-        phase = self.phases[number]
-        self._check(phase)
-        self._freeze(phase)
-        stepper = Stepper(
-            self.method,
-            phase,
-            seed=self.loop.seed,
-            device=self.loop.device,
+    def _resume(self, resumed: Checkpoint) -> dict[str, Any]:
+        """Takes over what a checkpoint holds of the whole run; returns where it was."""
+        resumed.require_run(self.loop.about)
+        resumed.restore(self.method)
+        progress: dict[str, Any] = resumed.about["progress"]
+        self.step, self.samples = resumed.step, progress["samples"]
+        self.ended = dict(progress["ended"])
+        return progress
+
+    def save(self, state: Mapping[str, Any], *, progress: Mapping[str, Any]) -> None:
+        """Writes a checkpoint, after a look whether all ranks hold the same."""
+        distributed.assert_equal_state(self.method)
+        if distributed.rank() > 0:
+            return
+        checkpoint.save(
+            self.checkpoints,
+            state={"method": self.method.state_dict(), **state},
+            about={
+                **self.loop.about,
+                "step": self.step,
+                "progress": {**progress, "samples": self.samples, "ended": self.ended},
+                "finished": progress["phase_number"] == len(self.phases),
+            },
+            keep=self.loop.keep_checkpoints,
+        )
+
+
+class _PhaseRun:
+    """One phase of a run: epochs and steps, from its beginning or from where a checkpoint was."""
+
+    def __init__(self, run: _Run, number: int) -> None:
+        self.whole = run
+        self.number = number
+        self.phase = run.phases[number]
+        self._check()
+        self._freeze()
+        self.stepper = Stepper(
+            run.method,
+            self.phase,
+            seed=run.loop.seed,
+            device=run.loop.device,
             ddp=distributed.world_size() > 1,
         )
-        if first_epoch and self.resumed is not None:
-            state = self.resumed.load()
-            stepper.optimiser.load_state_dict(state["optimiser"])
-            stepper.scaler.load_state_dict(state["scaler"])
-        loader, steps = self.loop.loader(phase)
-        for epoch in range(first_epoch, phase.epochs):
-            figures = self._epoch(stepper, phase, loader, epoch, steps)
-            self._finish_epoch(stepper, number, epoch, figures)
+        self.loader, self.steps = run.loop.loader(self.phase)
+        self.epoch = 0
+        self.tally = Tally()
 
-    def _check(self, phase: Phase) -> None:
-        if self.loop.accumulate > 1 and self.method.couples_batch:
+    def _check(self) -> None:
+        loop = self.whole.loop
+        if loop.accumulate > 1 and loop.method.couples_batch:
             raise UsageError(
-                f"training.accumulate={self.loop.accumulate}: the loss of "
-                f"{self.loop.about['name']} couples the samples of a batch, so its gradient cannot "
-                "be accumulated over parts: set training.accumulate=1"
+                f"training.accumulate={loop.accumulate}: the loss of {loop.about['name']} couples "
+                "the samples of a batch, so its gradient cannot be accumulated over parts: set "
+                "training.accumulate=1"
             )
 
-    def _freeze(self, phase: Phase) -> None:
-        for name, parameter in self.method.named_parameters():
+    def _freeze(self) -> None:
+        method, phase = self.whole.method, self.phase
+        for name, parameter in method.named_parameters():
             chosen = not phase.trainable or matches(name, phase.trainable)
-            parameter.requires_grad_(name in self.learns and chosen)
-        self.method.train()
-        for name, module in self.method.named_modules():
+            parameter.requires_grad_(name in self.whole.learns and chosen)
+        method.train()
+        for name, module in method.named_modules():
             if name and matches(name, phase.eval_mode):
                 module.eval()
 
-    def _epoch(
-        self, stepper: Stepper, phase: Phase, loader: Loader, epoch: int, steps: int
-    ) -> dict[str, float]:
-        sums: dict[str, Tensor] = {}
-        waited, began, seen = 0.0, time.perf_counter(), 0
-        batches = iter(loader(epoch))
-        for in_epoch in range(steps):
+    def resume(self, resumed: Checkpoint) -> None:
+        """Takes over optimiser, scaler and what the epoch has come to."""
+        state = resumed.load()
+        if state["optimiser"] is None:  # the checkpoint is of the end of the phase before
+            return
+        self.stepper.optimiser.load_state_dict(state["optimiser"])
+        self.stepper.scaler.load_state_dict(state["scaler"])
+        self.epoch = resumed.about["progress"]["epoch"]
+        self.tally = Tally.from_state(state["epoch"], self.whole.loop.device)
+
+    def run(self) -> None:
+        """Trains to the phase's end, or to where `stop` ends the run."""
+        every = self.whole.loop.checkpoint_every
+        while self.epoch < self.phase.epochs and not self.whole.stopped:
+            self._steps()
+            figures = self._end_epoch() if self.tally.steps == self.steps else None
+            over = self.epoch == self.phase.epochs
+            if self.whole.stopped or over or self.epoch % every == 0:
+                self._save(over=over)
+            if figures is not None:
+                self.whole.loop.report(figures, self.whole.step)
+
+    def _steps(self) -> None:
+        """The remaining steps of the epoch, or fewer where `stop` says so."""
+        run, tally = self.whole, self.tally
+        began = time.perf_counter() - tally.seconds
+        batches = iter(self.loader(self.epoch, tally.steps))
+        while tally.steps < self.steps and not run.stopped:
             asked = time.perf_counter()
             parts = next(batches)
-            waited += time.perf_counter() - asked
-            progress = Progress(
-                phase=phase.name,
-                epoch=epoch,
-                epochs=phase.epochs,
-                step=epoch * steps + in_epoch,
-                step_in_epoch=in_epoch,
-                steps_per_epoch=steps,
-            )
-            for name, value in self._guarded(stepper, parts, progress).items():
-                sums[name] = sums.get(name, torch.zeros_like(value)) + value
-            seen += sum(map(len, parts)) * distributed.world_size()
-            self.step += 1
-        self.samples += seen
-        means = {n: float(distributed.mean_over_ranks(v / steps)) for n, v in sums.items()}
-        seconds = time.perf_counter() - began
-        return {
-            **means,
-            "train/lr": stepper.rate(progress),
-            "train/samples_seen": float(self.samples),
-            "time/step_s": seconds / steps,
-            "time/data_wait_pct": 100.0 * waited / seconds,
-            "perf/samples_per_s": seen / seconds,
-            **_memory(self.loop.device),
-        }
+            waited = time.perf_counter() - asked
+            figures = self._step(parts)
+            tally.add(figures, sum(map(len, parts)) * distributed.world_size())
+            tally.waited += waited
+            tally.seconds = time.perf_counter() - began
+            run.step += 1
+            self._show(figures["train/loss"])
+            run.stopped = run.loop.stop()
 
-    def _guarded(
-        self, stepper: Stepper, parts: Sequence[Batch], progress: Progress
-    ) -> dict[str, Tensor]:
+    def _step(self, parts: Sequence[Batch]) -> dict[str, Tensor]:
         try:
-            return stepper.run(parts, progress)
+            return self.stepper.run(parts, self._progress(self.tally.steps))
         except NotFiniteError as error:
-            good = self.last.path if self.last else "none yet"
+            last = checkpoint.latest(self.whole.checkpoints)
+            good = last.path if last else "none yet"
             raise NotFiniteError(f"{error}; last good checkpoint: {good}") from None
 
-    def _finish_epoch(
-        self, stepper: Stepper, number: int, epoch: int, figures: Mapping[str, float]
-    ) -> None:
-        phase = self.phases[number]
-        finished = number == len(self.phases) - 1 and epoch == phase.epochs - 1
-        if distributed.rank() == 0:
-            self.metrics.append(
-                self.step, figures, epoch=epoch, epochs=phase.epochs, phase=phase.name
-            )
-        if (epoch + 1) % self.loop.checkpoint_every == 0 or epoch == phase.epochs - 1:
-            distributed.assert_equal_state(self.method)
-            if distributed.rank() == 0:
-                self.last = self._save(stepper, number, epoch, finished=finished)
-        self.loop.report(figures, self.step)
-
-    def _save(self, stepper: Stepper, number: int, epoch: int, *, finished: bool) -> Checkpoint:
-        phase = self.phases[number]
-        over = epoch == phase.epochs - 1  # the next phase starts with its own optimiser
-        progress = {
-            "phase": phase.name,
-            "phase_number": number + over,
-            "epoch": 0 if over else epoch + 1,
-            "samples": self.samples,
-        }
-        state = {
-            "method": self.method.state_dict(),
-            "optimiser": stepper.optimiser.state_dict(),
-            "scaler": stepper.scaler.state_dict(),
-        }
-        about = {**self.loop.about, "step": self.step, "progress": progress, "finished": finished}
-        return checkpoint.save(
-            self.loop.folder / "checkpoints",
-            state=state,
-            about=about,
-            keep=self.loop.keep_checkpoints,
+    def _progress(self, step: int) -> Progress:
+        return Progress(
+            phase=self.phase.name,
+            epoch=self.epoch,
+            epochs=self.phase.epochs,
+            step=self.epoch * self.steps + step,
+            step_in_epoch=step,
+            steps_per_epoch=self.steps,
         )
+
+    def _show(self, loss: Tensor) -> None:
+        """Says where the run is, now and then and at the phase's end."""
+        last = self.tally.steps == self.steps and self.epoch == self.phase.epochs - 1
+        if distributed.rank() > 0 or not (self.whole.clock.due() or last):
+            return
+        status = Status(
+            phase=self.phase.name,
+            epoch=self.epoch + 1,
+            epochs=self.phase.epochs,
+            step=self.tally.steps,
+            steps=self.steps,
+            loss=float(loss),
+            samples_per_s=self.tally.samples_per_s,
+            data_wait_pct=self.tally.data_wait_pct,
+        )
+        with suppress(OSError):  # on a full disk there may be room again at the checkpoint
+            status.write(self.whole.loop.folder)
+
+    def _end_epoch(self) -> dict[str, float]:
+        """Writes the epoch's figures and goes to the next one."""
+        run = self.whole
+        run.samples += self.tally.samples
+        figures = {
+            **self.tally.figures(),
+            "train/lr": self.stepper.rate(self._progress(self.steps - 1)),
+            "train/samples_seen": float(run.samples),
+            **_memory(run.loop.device),
+        }
+        if distributed.rank() == 0:
+            run.metrics.append(
+                run.step,
+                figures,
+                epoch=self.epoch,
+                epochs=self.phase.epochs,
+                phase=self.phase.name,
+            )
+        self.epoch += 1
+        self.tally = Tally()
+        return figures
+
+    def _save(self, *, over: bool) -> None:
+        run = self.whole
+        state: dict[str, Any] = {"optimiser": None, "scaler": None, "epoch": None}
+        if over:
+            run.ended[self.phase.name] = checkpoint.name_of(run.step)
+        else:
+            state = {
+                "optimiser": self.stepper.optimiser.state_dict(),
+                "scaler": self.stepper.scaler.state_dict(),
+                "epoch": self.tally.state_dict(),
+            }
+        progress = {
+            "phase": self.phase.name,
+            "phase_number": self.number + over,
+            "epoch": 0 if over else self.epoch,
+        }
+        run.save(state, progress=progress)
 
 
 def _memory(device: torch.device) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -15,11 +16,12 @@ from skelray.platform.errors import SkelrayError
 from skelray.platform.method import Batch, Draws, Method, Phase, Progress, Step, key_of
 from skelray.platform.optim import set_rate
 
+_LOG = logging.getLogger(__name__)
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class NotFiniteError(SkelrayError):
-    """The loss is NaN or infinite; the line names step and samples."""
+    """The loss or its gradient is NaN or infinite; the line names step and samples."""
 
 
 class Stepper:
@@ -58,7 +60,11 @@ class Stepper:
             last = micro == len(batches) - 1
             now = replace(progress, micro=micro)
             steps.append(self._accumulate(batch, now, len(batch) / samples, last=last))
-        norm = self._update()
+        self.scaler.unscale_(self.optimiser)
+        norm = self._clip()
+        self._require_finite(batches, [step.loss for step, _ in steps], norm, progress)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
         self._after([step for step, _ in steps], progress)
         return {**_averaged(steps), "train/grad_norm": norm}
 
@@ -73,12 +79,6 @@ class Stepper:
         with self._no_sync(last=last):
             with self._autocast():
                 step: Step = self.network(views, progress)
-            if not torch.isfinite(step.loss):
-                raise NotFiniteError(
-                    f"the loss is {step.loss.item()} in phase {progress.phase}, epoch "
-                    f"{progress.epoch}, step {progress.step}; samples {', '.join(batch.id[:8])}"
-                    f"{' …' if len(batch) > 8 else ''}"
-                )
             self.scaler.scale(step.loss * share).backward()
         return step, share
 
@@ -93,15 +93,34 @@ class Stepper:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=_TYPES[self.phase.precision])
 
-    def _update(self) -> Tensor:
-        """Clips, steps; returns the gradient's norm before clipping."""
-        self.scaler.unscale_(self.optimiser)
+    def _clip(self) -> Tensor:
+        """Clips; returns the gradient's norm before."""
         parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
         limit = self.phase.clip_norm if self.phase.clip_norm is not None else float("inf")
-        norm = nn.utils.clip_grad_norm_(parameters, limit)
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
-        return norm
+        return nn.utils.clip_grad_norm_(parameters, limit)
+
+    def _require_finite(
+        self,
+        batches: Sequence[Batch],
+        losses: Sequence[Tensor],
+        norm: Tensor,
+        progress: Progress,
+    ) -> None:
+        """NotFiniteError before a weight is spoilt, by one look at the device for all of it."""
+        found = torch.stack([loss.detach().float() for loss in losses])
+        if not self.scaler.is_enabled():  # it leaves out steps of infinite gradients by itself
+            found = torch.cat([found, norm.detach().float()[None]])
+        if torch.isfinite(found).all():
+            return
+        broken = [n for n, loss in enumerate(losses) if not torch.isfinite(loss)]
+        what = f"loss is {losses[broken[0]]:g}" if broken else f"gradient's norm is {norm:g}"
+        ids = [name for n in broken or range(len(batches)) for name in batches[n].id]
+        _LOG.info("all samples of the step that is not finite: %s", ", ".join(ids))
+        raise NotFiniteError(
+            f"the {what} in phase {progress.phase}, epoch {progress.epoch + 1}, step "
+            f"{progress.step_in_epoch + 1} of {progress.steps_per_epoch}; samples "
+            f"{', '.join(ids[:8])}{' …' if len(ids) > 8 else ''}"
+        )
 
     @torch.no_grad()
     def _after(self, steps: Sequence[Step], progress: Progress) -> None:

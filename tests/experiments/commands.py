@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -52,7 +53,16 @@ def run_and_kill(
     wait_until(lambda: when() or process.poll() is not None)
     meanwhile()
     assert process.poll() is None, "it ended before it could be killed"
-    os.killpg(process.pid, signal.SIGKILL)
+    kill(process, home)
+
+
+def kill(process: subprocess.Popen[Any], home: Path, *, orphans: bool = False) -> None:
+    """Kills a script with its group, or with `orphans` all it started; returns when all is gone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    for number in _processes_of(home) if orphans else ():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
     process.wait()
     wait_until(lambda: not _processes_of(home))
 

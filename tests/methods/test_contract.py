@@ -157,9 +157,9 @@ def loop_of(
             labels=phase.labels,
         )
 
-        def epoch(number: int) -> Iterator[list[Batch]]:
+        def epoch(number: int, first: int) -> Iterator[list[Batch]]:
             inputs = method.inputs(phase.name)
-            for parts in sampling.epoch(number):
+            for parts in sampling.epoch(number, first):
                 rows = [part.tolist() for part in parts]
                 yield [made_up(dataset, inputs, part, labels=phase.labels) for part in rows]
 

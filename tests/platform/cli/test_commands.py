@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import signal
 import subprocess
 import sys
@@ -226,6 +227,20 @@ def test_what_is_no_run_is_not_evaluated(capsys: pytest.CaptureFixture[str], hom
 def test_debug_shows_where_an_error_was_raised() -> None:
     with pytest.raises(UsageError, match="no method named 'x'"):
         cli.main(["run", "x", "--debug"])
+
+
+def test_an_error_nobody_expected_is_one_line_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slip(*_: object) -> None:
+        raise ValueError("two\nlines")
+
+    monkeypatch.setattr(runs, "resolve", slip)
+    status, printed = failure(capsys, "run", "skeletonclr")
+    assert status == 1
+    assert re.fullmatch(
+        r"error: ValueError: two lines \(test_commands.py, line \d+\); --debug shows where", printed
+    )
 
 
 def test_an_interrupted_command_says_so(

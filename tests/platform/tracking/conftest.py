@@ -9,14 +9,14 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from skelray.platform import registry
-from skelray.platform.config import RunConfig, build
+from skelray.platform.config import RunConfig
 from skelray.platform.method import DataSpec, Method
 from skelray.platform.skeleton.specs import KINECT_V2
 from skelray.platform.tracking import store
 from skelray.platform.training import checkpoint
 from skelray.platform.training.build import build_method
 from skelray.platform.training.checkpoint import Checkpoint
+from tests.platform.tracking.drivers import run_config
 
 DATA = DataSpec(skeleton=KINECT_V2, persons=2, coordinates=3, classes=4)
 
@@ -40,15 +40,7 @@ def client(home: Path) -> MlflowClient:
 
 @pytest.fixture
 def config() -> RunConfig:
-    tree = {
-        "name": "skeletonclr",
-        "experiment": "synthetic",
-        "preset": "small",
-        "seed": 3,
-        "data": {"dataset": "synthetic", "protocol": "xsub"},
-        "method": {"frames": 8, "queue": 16, "channels": 4, "feature_dim": 16},
-    }
-    return build(registry.load_method("skeletonclr").Config, tree)
+    return run_config()
 
 
 @pytest.fixture
@@ -57,18 +49,19 @@ def method(config: RunConfig) -> Method:
 
 
 @pytest.fixture
-def save(tmp_path: Path, config: RunConfig, method: Method) -> Callable[[int], Checkpoint]:
+def save(tmp_path: Path, config: RunConfig, method: Method) -> Callable[..., Checkpoint]:
     """Writes the checkpoint of a step into the run folder, with weights unlike the initial ones."""
 
-    def write(step: int) -> Checkpoint:
+    def write(step: int, folder: Path = tmp_path, *, finished: bool = False) -> Checkpoint:
         with torch.no_grad():
             for parameter in method.parameters():
                 parameter.add_(0.01 * step)
-        about = {"name": config.name, "config": config.model_dump(mode="json")}
+        data = {"dataset": "synthetic", "persons": 2, "coordinates": 3, "classes": 4}
+        about = {"name": config.name, "config": config.model_dump(mode="json"), "data": data}
         return checkpoint.save(
-            tmp_path / "checkpoints",
+            folder / "checkpoints",
             state={"method": method.state_dict()},
-            about={**about, "step": step, "progress": {}, "finished": False},
+            about={**about, "step": step, "progress": {}, "finished": finished},
             keep=2,
         )
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,8 @@ from mlflow.entities import LoggedModelStatus
 
 from skelray.platform.config import RunConfig
 from skelray.platform.method import Method
-from skelray.platform.tracking import connection
+from skelray.platform.tracking import connection, store
+from skelray.platform.tracking.run_file import RunFile
 from skelray.platform.tracking.tracker import Tracker
 from skelray.platform.training.checkpoint import Checkpoint
 from skelray.platform.training.metrics import MetricsFile
@@ -33,6 +35,14 @@ def history(client: MlflowClient, run_id: str | None, name: str) -> list[tuple[i
 def artifacts(client: MlflowClient, run_id: str | None, folder: str = "") -> set[str]:
     assert run_id is not None
     return {file.path for file in client.list_artifacts(run_id, folder or None)}
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+
+
+def fail(*args: object, **kwargs: object) -> None:
+    raise ConnectionError("gone")
 
 
 def test_run_describes_itself(client: MlflowClient, tmp_path: Path, config: RunConfig) -> None:
@@ -174,6 +184,86 @@ def test_model_is_listed_once_with_its_figures(
     assert history(client, tracker.run_id, "eval/knn1/top1") == [(40, 50.0)]
 
 
+def test_what_comes_after_the_end_is_brought_and_leaves_the_status(
+    client: MlflowClient,
+    tmp_path: Path,
+    config: RunConfig,
+    method: Method,
+    save: Callable[[int], Checkpoint],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """SIGTERM: the watching thread ends the run while the main thread still trains."""
+    monkeypatch.setattr(connection, "PAUSE", 0.0)
+    file = MetricsFile(tmp_path / "metrics.jsonl")
+    with open_tracker(tmp_path, config) as tracker:
+        assert tracker.run_id is not None
+        tracker.finish("KILLED")
+        ended = client.get_run(tracker.run_id).info
+        file.append(10, {"train/loss": 1.0})
+        tracker.sync(10)
+        assert history(client, tracker.run_id, "train/loss") == [(10, 1.0)]
+        with monkeypatch.context() as outage:
+            outage.setattr(MlflowClient, "log_batch", fail)
+            file.append(20, {"train/loss": 0.5})
+            tracker.sync(20)
+        tracker.log_evaluation(20, {"eval/knn1/top1": 50.0})
+        assert client.get_run(tracker.run_id).info.status == "KILLED"
+        tracker.log_model(method, save(20), {"eval/knn1/top1": 50.0})
+    assert history(client, tracker.run_id, "train/loss") == [(10, 1.0), (20, 0.5)]
+    assert history(client, tracker.run_id, "eval/knn1/top1") == [(20, 50.0)]
+    run = client.get_run(tracker.run_id)
+    assert (run.info.status, run.info.end_time) == ("KILLED", ended.end_time)
+    assert len(run.outputs.model_outputs) == 1
+
+
+def test_end_of_the_run_brings_what_an_outage_kept_back(
+    client: MlflowClient,
+    tmp_path: Path,
+    config: RunConfig,
+    method: Method,
+    save: Callable[[int], Checkpoint],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    MetricsFile(tmp_path / "metrics.jsonl").append(10, {"train/loss": 1.0})
+    tracker = open_tracker(tmp_path, config)
+    with monkeypatch.context() as outage:
+        outage.setattr(MlflowClient, "log_batch", fail)
+        tracker.sync(10)
+        tracker.log_model(method, save(10), {"eval/knn1/top1": 50.0})
+    tracker.finish("FINISHED")
+    assert history(client, tracker.run_id, "train/loss") == [(10, 1.0)]
+    assert history(client, tracker.run_id, "eval/knn1/top1") == [(10, 50.0)]
+    run = client.get_run(tracker.run_id)
+    assert run.info.status == "FINISHED" and len(run.outputs.model_outputs) == 1
+    assert warnings(caplog) == [
+        f"MLflow at {store.tracking_uri()} cannot be written (gone): the run goes on and keeps its "
+        f"numbers in {tmp_path}"
+    ]
+
+
+def test_status_is_set_even_where_mlflow_refuses_a_figure(
+    client: MlflowClient, tmp_path: Path, config: RunConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_tracker(tmp_path, config) as tracker:
+        tracker.log_evaluation(10, {"top1@5": 50.0})
+    assert tracker.run_id is not None
+    assert client.get_run(tracker.run_id).info.status == "FINISHED"
+    assert 'Invalid value "top1@5"' in caplog.text
+    assert f"run: skelray sync {tmp_path}" in caplog.text
+
+
+def test_full_disk_at_the_end_keeps_nothing_from_mlflow(
+    client: MlflowClient, tmp_path: Path, config: RunConfig
+) -> None:
+    with open_tracker(tmp_path, config) as tracker:
+        # where run.json is written before it replaces the old one
+        (tmp_path / f".run.json.{os.getpid()}").symlink_to("/dev/full")
+    assert tracker.run_id is not None
+    assert client.get_run(tracker.run_id).info.status == "FINISHED"
+    assert RunFile.read(tmp_path).status == "RUNNING"
+
+
 def test_lost_store_is_filled_again(
     client: MlflowClient, tmp_path: Path, config: RunConfig
 ) -> None:
@@ -205,22 +295,19 @@ def test_unreachable_store_stops_nothing(
             tracker.sync(10)
         tracker.log_evaluation(10, {"eval/knn1/top1": 50.0})
         tracker.log_model(method, save(10), {"eval/knn1/top1": 50.0})
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 10
     assert tracker.run_id is None
-    warnings = [
-        record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING
+    assert warnings(caplog) == [
+        "MLflow at http://127.0.0.1:9 cannot be written ([Errno 111] Connection refused): the run "
+        f"goes on and keeps its numbers in {tmp_path}",
+        "MLflow at http://127.0.0.1:9 lacks part of this run; when it is back, run: "
+        f"skelray sync {tmp_path}",
     ]
-    assert len(warnings) == 2  # when it was noticed, and at the end
-    assert "127.0.0.1:9 cannot be written" in warnings[0] and "\n" not in warnings[0]
-    assert "give the same command again" in warnings[1]
 
 
 def test_what_an_outage_missed_is_brought_later(
     client: MlflowClient, tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*args: object, **kwargs: object) -> None:
-        raise ConnectionError("gone")
-
     monkeypatch.setattr(connection, "PAUSE", 0.0)
     file = MetricsFile(tmp_path / "metrics.jsonl")
     file.append(10, {"train/loss": 1.0})
@@ -234,15 +321,6 @@ def test_what_an_outage_missed_is_brought_later(
         tracker.sync(20)
     assert history(client, tracker.run_id, "train/loss") == [(10, 1.0), (20, 0.5)]
     assert history(client, tracker.run_id, "eval/knn1/top1") == [(10, 50.0)]
-
-
-def test_notes_of_others_stay(tmp_path: Path, config: RunConfig) -> None:
-    (tmp_path / "run.json").write_text('{"seconds": 12}')
-    with open_tracker(tmp_path, config) as tracker:
-        pass
-    document = json.loads((tmp_path / "run.json").read_text())
-    assert document["seconds"] == 12
-    assert [notes["run_id"] for notes in document["mlflow"].values()] == [tracker.run_id]
 
 
 def test_machine_is_sampled_while_the_run_is_open(

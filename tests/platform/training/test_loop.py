@@ -15,6 +15,7 @@ from skelray.platform.method import Batch, Phase
 from skelray.platform.training import checkpoint
 from skelray.platform.training.loop import Loader, Loop
 from skelray.platform.training.metrics import MetricsFile
+from skelray.platform.training.status import Status
 from skelray.platform.training.step import NotFiniteError
 from tests.toys import SAMPLES, TOYS, final_state, on_ranks, toy_loop, train_toys
 
@@ -30,9 +31,9 @@ def killed_after(loop: Loop, steps: int) -> Loop:
     def loader(phase: Phase) -> tuple[Loader, int]:
         inner, count = loop.loader(phase)
 
-        def epoch(number: int) -> Iterator[list[Batch]]:
+        def epoch(number: int, first: int) -> Iterator[list[Batch]]:
             nonlocal given
-            for parts in inner(number):
+            for parts in inner(number, first):
                 if given == steps:
                     raise Killed
                 given += 1
@@ -147,11 +148,92 @@ def test_a_loss_that_is_not_finite_stops_with_step_samples_and_checkpoint(tmp_pa
 
     loop.method.views = poisoned  # type: ignore[method-assign]
     with pytest.raises(
-        NotFiniteError, match=r"loss is nan.*epoch 1, step 3; samples toy.*00000002"
+        NotFiniteError,
+        match=r"loss is nan in phase pretrain, epoch 2, step 2 of 2; samples toy.*00000002",
     ):
         loop.run()
     last = checkpoint.latest(tmp_path / "checkpoints")
     assert last is not None and last.step == 2
+
+
+def test_a_gradient_that_is_not_finite_spoils_no_weight(tmp_path: Path) -> None:
+    loop = toy_loop("gather", tmp_path)
+    forward = loop.method.forward
+
+    def poisoned(views, progress):  # type: ignore[no-untyped-def]
+        step = forward(views, progress)
+        if progress.step < 3:
+            return step
+        weight = loop.method.encoder[1].weight
+        return replace(step, loss=step.loss + (weight - weight).sqrt().sum())  # 0, d/dw infinite
+
+    loop.method.forward = poisoned  # type: ignore[method-assign]
+    with pytest.raises(NotFiniteError, match=r"the gradient's norm is nan .*epoch 2, step 2 of 2"):
+        loop.run()
+    assert all(torch.isfinite(value).all() for value in loop.method.state_dict().values())
+
+
+class StopAfter:
+    """Asks a run to stop after so many steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left == 0
+
+
+@pytest.mark.parametrize("name", TOYS)
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_a_stopped_run_goes_on_at_the_next_step(tmp_path: Path, name: str, steps: int) -> None:
+    whole = final_state(toy_loop(name, tmp_path / "whole", checkpoint_every=2))
+    folder = tmp_path / "stopped"
+    starts = 0
+    while True:
+        last = toy_loop(name, folder, checkpoint_every=2, stop=StopAfter(steps)).run()
+        starts += 1
+        assert starts > 1 or last.step == steps
+        if last.finished:
+            break
+    assert starts > 1
+    assert equal(last.load()["method"], whole)
+    expected = MetricsFile(tmp_path / "whole" / "metrics.jsonl").read()
+    for ours, theirs in zip(MetricsFile(folder / "metrics.jsonl").read(), expected, strict=True):
+        assert (ours["step"], ours["epoch"]) == (theirs["step"], theirs["epoch"])
+        for figure in ("train/loss", "train/grad_norm", "train/lr", "train/samples_seen"):
+            assert ours["metrics"][figure] == pytest.approx(theirs["metrics"][figure], rel=1e-6)
+
+
+def stop_and_go_on(folder: Path) -> None:
+    for name in TOYS:
+        assert not toy_loop(name, folder / name, stop=StopAfter(3)).run().finished
+        assert toy_loop(name, folder / name).run().finished
+
+
+def test_two_stopped_ranks_equal_one(tmp_path: Path) -> None:
+    on_ranks(2, stop_and_go_on, tmp_path / "two")
+    for name in TOYS:
+        one = toy_loop(name, tmp_path / "one" / name)
+        expected = final_state(one)
+        last = checkpoint.latest(tmp_path / "two" / name / "checkpoints")
+        assert last is not None
+        for key, value in last.load()["method"].items():
+            torch.testing.assert_close(value, expected[key], atol=2e-5, rtol=2e-4, msg=key)
+        losses = [
+            [r["metrics"]["train/loss"] for r in MetricsFile(folder / "metrics.jsonl").read()]
+            for folder in (one.folder, tmp_path / "two" / name)
+        ]
+        assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
+def test_status_says_where_the_run_is(tmp_path: Path) -> None:
+    toy_loop("queue", tmp_path).run()
+    status = Status.read(tmp_path)
+    assert status is not None
+    assert (status.phase, status.epoch, status.epochs) == ("pretrain", 3, 3)
+    assert (status.step, status.steps, status.done) == (2, 2, 6)
+    assert status.samples_per_s > 0 and 0 <= status.data_wait_pct <= 100
 
 
 def test_only_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
@@ -159,9 +241,18 @@ def test_only_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["step-00000006"]
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
-    last = toy_loop("queue", tmp_path).run()
-    state = last.path / "state.pt"
-    state.write_bytes(state.read_bytes()[:1000])
-    with pytest.raises(CheckpointError, match=r"step-00000006/state.pt is damaged"):
-        last.load()
+def test_checkpoints_at_the_end_of_a_phase_are_kept_and_named(tmp_path: Path) -> None:
+    last = toy_loop("phases", tmp_path, keep_checkpoints=1).run()
+    names = {"encoder": "step-00000004", "head": "step-00000008", "both": "step-00000014"}
+    assert last.about["progress"]["ended"] == names
+    kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert kept == sorted(names.values())
+
+
+@pytest.mark.parametrize(("key", "what"), [("name", "method"), ("run", "run")])
+def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path, key: str, what: str) -> None:
+    loop = toy_loop("queue", tmp_path, stop=StopAfter(1))
+    loop.run()
+    other = replace(loop, about={**loop.about, key: "another"}, stop=lambda: False)
+    with pytest.raises(CheckpointError, match=f"step-00000001 is of {what} .*, not another"):
+        other.run()

@@ -1,0 +1,54 @@
+"""`status.json`: where a run is at this moment, for whoever looks at its folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from skelray.platform import paths
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """The newest step, all counts from 1."""
+
+    phase: str
+    epoch: int
+    epochs: int
+    step: int  # of this epoch
+    steps: int
+    loss: float
+    samples_per_s: float
+    data_wait_pct: float
+
+    @property
+    def done(self) -> int:
+        """Steps of the phase that are done."""
+        return (self.epoch - 1) * self.steps + self.step
+
+    @classmethod
+    def read(cls, folder: Path) -> Status | None:
+        """The status of the run in `folder`; None where none has been written."""
+        file = folder / "status.json"
+        return cls(**json.loads(file.read_text(encoding="utf-8"))) if file.exists() else None
+
+    def write(self, folder: Path) -> None:
+        """Replaces the run's status."""
+        paths.write_json(folder / "status.json", asdict(self))
+
+
+class Clock:
+    """Says when it is time to do something again that should not be done in every step."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._next = 0.0
+
+    def due(self) -> bool:
+        """True at first, then once in so many seconds."""
+        if time.monotonic() < self._next:
+            return False
+        self._next = time.monotonic() + self._seconds
+        return True
