@@ -8,11 +8,10 @@ from pathlib import Path
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
-from skelray.platform import registry
-from skelray.platform.method import DataSpec, Method
+from skelray.platform.method import Method
 from skelray.platform.tracking.mlflow_run import EVALUATIONS, MlflowRun, points, read_records
 from skelray.platform.tracking.model import MODEL_TYPE, write_model
-from skelray.platform.training.build import build_method, config_of
+from skelray.platform.training.build import DATA_SPEC, build_method, config_of
 from skelray.platform.training.checkpoint import Checkpoint
 
 
@@ -69,13 +68,7 @@ def _fill(run: MlflowRun, model: LoggedModel, checkpoint: Checkpoint, method: Me
 def _method_of(checkpoint: Checkpoint) -> Method:
     """The method that a checkpoint is of, with its initial weights; UsageError without its plugin.
 
-    The data set's class says what it was built for, so that no prepared recordings are needed.
+    The checkpoint says what it was built for, so that no prepared recordings are needed.
     """
-    about = checkpoint.about["data"]
-    data = DataSpec(
-        skeleton=registry.load_dataset(about["dataset"]).skeleton,
-        persons=about["persons"],
-        coordinates=about["coordinates"],
-        classes=about["classes"],
-    )
+    data = DATA_SPEC.validate_python(checkpoint.about["data"]["spec"])
     return build_method(config_of(checkpoint), data)

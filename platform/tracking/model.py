@@ -16,20 +16,18 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.store.artifact.utils.models import get_model_name_and_version
-from pydantic import TypeAdapter
 from safetensors.torch import load_file, save_file
 
 from skelray.platform import paths, registry
 from skelray.platform.config import build
 from skelray.platform.errors import CheckpointError
-from skelray.platform.method import DataSpec, Method
+from skelray.platform.method import Method
 from skelray.platform.tracking import store
-from skelray.platform.training.build import build_method
+from skelray.platform.training.build import DATA_SPEC, build_method
 from skelray.platform.training.checkpoint import Checkpoint
 
 FLAVOUR = MODEL_TYPE = "skelray"
 _WEIGHTS, _ABOUT = "weights.safetensors", "model.json"
-_DATA_SPEC = TypeAdapter(DataSpec)
 
 _README = """# {name}, step {step}
 
@@ -57,7 +55,7 @@ def write_model(
     save_file(weights, folder / _WEIGHTS)
     about = {
         "config": checkpoint.about["config"],
-        "data": _DATA_SPEC.dump_python(method.data, mode="json"),
+        "data": DATA_SPEC.dump_python(method.data, mode="json"),
         "outputs": dict(method.outputs),
         "encoders": list(method.encoders),
         "step": checkpoint.step,
@@ -95,7 +93,7 @@ def load_model(uri: str) -> Method:
         raise CheckpointError(f"{uri} cannot be read from {where}: {reason}") from None
     tree = about["config"]
     config = build(registry.load_method(tree["name"]).Config, tree)
-    method = build_method(config, _DATA_SPEC.validate_python(about["data"]))
+    method = build_method(config, DATA_SPEC.validate_python(about["data"]))
     try:
         method.load_state_dict(weights)
     except RuntimeError as error:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from pydantic import TypeAdapter
 
 from skelray.platform import registry
 from skelray.platform.config import RunConfig, build
 from skelray.platform.method import DataSpec, Method, key_of
 from skelray.platform.training.checkpoint import Checkpoint
+
+DATA_SPEC = TypeAdapter(DataSpec)  # to JSON and back: part of every checkpoint
 
 
 def build_method(config: RunConfig, data: DataSpec) -> Method:

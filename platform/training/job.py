@@ -15,7 +15,7 @@ from skelray.platform.data.loading import ResidentData, ResidentLoader, Sampling
 from skelray.platform.data.parts import rows_of
 from skelray.platform.data.source import Source
 from skelray.platform.method import Method, Phase, key_of
-from skelray.platform.training.build import build_method
+from skelray.platform.training.build import DATA_SPEC, build_method
 from skelray.platform.training.loop import Loader, Loop, Report
 
 
@@ -93,10 +93,7 @@ def description(config: RunConfig, source: Source, method: Method) -> dict[str, 
         "data": {
             "dataset": source.dataset.name,
             "protocol": source.protocol.name,
-            "skeleton": source.dataset.skeleton.name,
-            "persons": source.dataset.persons,
-            "coordinates": source.dataset.skeleton.dimensions,
-            "classes": len(source.dataset.classes),
+            "spec": DATA_SPEC.dump_python(method.data, mode="json"),
             "data_version": source.store.version,
             "preprocessing": inputs,
         },

@@ -7,10 +7,11 @@ checkpoint are dropped when a run goes on from it, so that no step appears twice
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from skelray.platform import paths
 
@@ -25,8 +26,15 @@ class MetricsFile:
         """Writes one record; `time` is in seconds since 1970."""
         record = {"step": step, "time": time.time(), **fields, "metrics": dict(metrics)}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        with self.path.open("a+b") as file:
+            if file.tell() and not self._ends_in_newline(file):  # a kill or a full disk has cut it
+                file.write(b"\n")
+            file.write(json.dumps(record).encode() + b"\n")
+
+    @staticmethod
+    def _ends_in_newline(file: BinaryIO) -> bool:
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
 
     def read(self) -> list[dict[str, Any]]:
         """All whole records; a line cut by a kill is left out."""

@@ -22,7 +22,7 @@ from tests.experiments import commands
 
 pytestmark = pytest.mark.slow
 
-EPOCHS, STEPS = 60, 6  # steps of an epoch
+EPOCHS, STEPS = 24, 6  # steps of an epoch
 COMMAND = (
     "experiments/run.py",
     "skeletonclr",
@@ -33,6 +33,7 @@ COMMAND = (
     "method.queue=16",
     "training.threads=1",  # sums are rounded otherwise by another number of threads
     "evaluation.baselines=false",
+    "evaluation.pictures=false",
 )
 FULL = (*COMMAND, f"method.epochs={EPOCHS}")
 KILLS = 20
@@ -138,7 +139,7 @@ def assert_the_same(home: Home, whole: Home) -> None:
 def test_a_killed_worker_is_replaced(tmp_path: Path, whole: Home) -> None:
     home = Home(tmp_path)
     process = start(home, *FULL)
-    for epoch in (5, 20):
+    for epoch in (3, 12):
         until(process, home.reached, epoch * STEPS)
         time.sleep(0.05)  # into the next epoch
         worker = home.worker()
@@ -156,7 +157,7 @@ def test_a_driver_killed_at_twenty_moments(tmp_path: Path, whole: Home) -> None:
     home, moments = Home(tmp_path), random.Random(0)
     kills = in_evaluation = 0
     while kills < KILLS:
-        goal = min(home.step() + moments.randint(1, 6) * STEPS, EPOCHS * STEPS)
+        goal = min(home.step() + moments.randint(1, 2) * STEPS, EPOCHS * STEPS)
         at_start = home.trained() or moments.random() < 0.3
         process = start(home, *FULL)
         if at_start:
@@ -245,7 +246,7 @@ def test_lost_nodes_are_replaced_or_waited_for(
 ) -> None:
     home = Home(tmp_path)
     process = start(home, *FULL, RAY_ADDRESS=cluster.address)
-    for epoch in (3, 15):
+    for epoch in (3, 9):
         until(process, home.reached, epoch * STEPS)
         worker = home.worker()
         cluster.remove_node(_node_of(cluster, worker), allow_graceful=False)

@@ -14,7 +14,7 @@ from skelray.platform.method import DataSpec, Method
 from skelray.platform.skeleton.specs import KINECT_V2
 from skelray.platform.tracking import store
 from skelray.platform.training import checkpoint
-from skelray.platform.training.build import build_method
+from skelray.platform.training.build import DATA_SPEC, build_method
 from skelray.platform.training.checkpoint import Checkpoint
 from tests.platform.tracking.drivers import run_config
 
@@ -56,7 +56,7 @@ def save(tmp_path: Path, config: RunConfig, method: Method) -> Callable[..., Che
         with torch.no_grad():
             for parameter in method.parameters():
                 parameter.add_(0.01 * step)
-        data = {"dataset": "synthetic", "persons": 2, "coordinates": 3, "classes": 4}
+        data = {"dataset": "synthetic", "spec": DATA_SPEC.dump_python(DATA, mode="json")}
         about = {"name": config.name, "config": config.model_dump(mode="json"), "data": data}
         return checkpoint.save(
             folder / "checkpoints",
