@@ -52,7 +52,7 @@ def connected(check: Callable[[], None] = lambda: None) -> Iterator[None]:
     inside = bool(os.environ.get("RAY_ADDRESS"))
     if not inside:
         check()
-    with _without_level_line():
+    with _own_signals(), _without_level_line():
         ray.init(
             address="auto" if inside else "local",
             include_dashboard=None if inside else False,
@@ -127,11 +127,19 @@ class _Node(NamedTuple):
 def _nodes() -> list[_Node]:
     """What every node offers in all; before Ray is there, what it will find on this machine."""
     if ray.is_initialized():
-        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        return [_Node(offers.get("CPU", 0.0), offers.get("GPU", 0.0)) for offers in alive]
+        leaving = _leaving()
+        nodes = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in leaving]
+        offers = [node["Resources"] for node in nodes]
+        return [_Node(each.get("CPU", 0.0), each.get("GPU", 0.0)) for each in offers]
     assert not os.environ.get("RAY_ADDRESS"), "a cluster is asked once it is connected"
     here = ResourceAndLabelSpec().resolve(is_head=True, node_ip_address="127.0.0.1")
     return [_Node(here.num_cpus or 0.0, here.num_gpus or 0.0)]
+
+
+def _leaving() -> Mapping[str, int]:
+    """Ids of nodes that are being drained, as Ray Train asks for them: nothing is placed there."""
+    draining: Mapping[str, int] = ray._private.state.state.get_draining_nodes()
+    return draining
 
 
 def _room(nodes: list[_Node], cpus: float, gpus: float, reading: float = 0.0) -> int:

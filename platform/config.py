@@ -48,7 +48,7 @@ class TrainingConfig(_Section):
     keep_checkpoints: int = Field(default=2, gt=0)
     max_failures: int = Field(default=3, ge=0)  # restarts without a new checkpoint between
     grace: float = Field(default=60.0, ge=0)  # seconds for a last checkpoint on SIGTERM, Ctrl-C
-    patience: float = Field(default=600.0, ge=0)  # seconds to wait for nodes that were lost
+    patience: float = Field(default=600.0, gt=0)  # seconds to wait for nodes that were lost
 
 
 class EvaluationConfig(_Section):

@@ -23,8 +23,9 @@ def logged_to(file: Path) -> Iterator[None]:
     handler = logging.FileHandler(file, encoding="utf-8")
     handler.setFormatter(logging.Formatter(_FORMAT))
     root = logging.getLogger()
-    for terminal in root.handlers:
-        terminal.setLevel(max(terminal.level, logging.WARNING))
+    terminals = {terminal: terminal.level for terminal in root.handlers}
+    for terminal, level in terminals.items():
+        terminal.setLevel(max(level, logging.WARNING))
     apart = [logging.getLogger(name) for name in _APART]
     before = {logger: (logger.level, logger.handlers) for logger in (root, *apart)}
     logging.getLogger("py.warnings").propagate = False
@@ -43,6 +44,8 @@ def logged_to(file: Path) -> Iterator[None]:
         for logger, (level, handlers) in before.items():
             logger.setLevel(level)
             logger.handlers = handlers
+        for terminal, level in terminals.items():
+            terminal.setLevel(level)
         handler.close()
 
 

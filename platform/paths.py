@@ -38,8 +38,20 @@ def write_text(path: Path, text: str) -> None:
     """Writes atomically: readers see the old file or the whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(text, encoding="utf-8")
+    with scratch.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())  # the new name may reach the disk before the bytes
     scratch.replace(path)
+
+
+def flush_folder(path: Path) -> None:
+    """Returns when the names in a folder are on the disk."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def write_json(path: Path, value: Any) -> None:

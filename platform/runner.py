@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import shlex
 import shutil
+import sys
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -30,6 +33,8 @@ from skelray.platform.training.build import build_method, config_of
 from skelray.platform.training.checkpoint import Checkpoint, latest, set_damaged_aside
 from skelray.platform.training.lock import ORPHAN, TRAINING, only_one
 from skelray.platform.training.ray_train import require_training_room, train
+
+_LOG = logging.getLogger(__name__)
 
 
 def prepare_dataset(name: str, raw: Path | None, *, size: str = "", fresh: bool = False) -> Store:
@@ -77,6 +82,7 @@ def run(config: RunConfig, *, fresh: bool = False) -> tuple[Path, Evaluation]:
                 logged_to(folder / "logs" / "driver.log"),
                 Tracker.open(folder, config=config, tags=tags(config, source)) as tracker,
             ):
+                _LOG.info("begun by %s", shlex.join(sys.argv))
                 checkpoint = _pretrain(config, source, folder, tracker)
                 return folder, _evaluate(config, source, checkpoint, folder, tracker)
 
@@ -97,6 +103,7 @@ def evaluate_run(path: Path, overrides: Sequence[str] = ()) -> tuple[Path, Evalu
     again.
     """
     checkpoint = latest(path / "checkpoints") or Checkpoint.open(path)
+    checkpoint.check()
     folder = checkpoint.path.parent.parent
     given = parse_overrides(overrides)
     if foreign := sorted(set(given) - {"evaluation"}):
@@ -113,9 +120,9 @@ def evaluate_run(path: Path, overrides: Sequence[str] = ()) -> tuple[Path, Evalu
         )
     with (
         only_one(folder, "run"),
-        logged_to(folder / "logs" / "driver.log"),
         cluster.connected(partial(require_evaluation_room, config)),
-        Tracker.open(folder, config=config, tags=tags(config, source)) as tracker,
+        logged_to(folder / "logs" / "driver.log"),
+        Tracker.open(folder, config=config, tags=tags(config, source), keep_status=True) as tracker,
     ):
         build_caches(config, source)
         return folder, _evaluate(config, source, checkpoint, folder, tracker)
@@ -144,7 +151,7 @@ def check_data(config: DataConfig) -> None:
 
 def _make_ready(config: RunConfig) -> None:
     """What needs no Ray, so that it is refused before Ray starts: too little room, no such size."""
-    require_training_room(config)
+    require_training_room(config, config.training.gpus_per_worker or 0.0)
     require_evaluation_room(config)
     dataset = registry.load_dataset(config.data.dataset)()
     if dataset.generated and not _prepared(config.data):
@@ -220,6 +227,7 @@ def _pretrain(config: RunConfig, source: Source, folder: Path, tracker: Tracker)
 def _evaluate(
     config: RunConfig, source: Source, checkpoint: Checkpoint, folder: Path, tracker: Tracker
 ) -> Evaluation:
+    _LOG.info("evaluating %s", checkpoint.path.name)
     result = evaluate(config, source, checkpoint.path, folder)
     tracker.log_evaluation(checkpoint.step, result.figures, result.pictures)
     tracker.log_model(build_method(config, source.spec), checkpoint, result.figures)

@@ -76,6 +76,14 @@ class RunFile(BaseModel):
                 f"{path} is damaged ({reason}): delete it, and the run's command makes it anew"
             ) from None
 
+    @classmethod
+    def status_of(cls, folder: Path) -> Status | None:
+        """How the run in `folder` has ended; None for a new one. KILLED where nothing says so."""
+        if not _path(folder).exists():
+            return None
+        status = cls.read(folder).status
+        return "KILLED" if status == "RUNNING" else status
+
     def write(self, folder: Path) -> None:
         """Keeps it, atomically."""
         paths.write_text(_path(folder), self.model_dump_json(indent=2) + "\n")

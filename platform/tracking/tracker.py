@@ -14,7 +14,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from skelray.platform.config import RunConfig
 from skelray.platform.method import Method
@@ -23,7 +23,7 @@ from skelray.platform.tracking.connection import Connection
 from skelray.platform.tracking.guardian import Guardian
 from skelray.platform.tracking.logged_model import push_model
 from skelray.platform.tracking.mlflow_run import EVALUATIONS, MlflowRun, read_records
-from skelray.platform.tracking.run_file import RunFile
+from skelray.platform.tracking.run_file import RunFile, Status
 from skelray.platform.training.checkpoint import Checkpoint
 from skelray.platform.training.metrics import MetricsFile
 
@@ -38,23 +38,36 @@ class Tracker:
     itself is killed, its guardian does.
     """
 
-    def __init__(self, run: MlflowRun, guardian: Guardian) -> None:
-        self._run, self._guardian = run, guardian
+    def __init__(self, run: MlflowRun, guardian: Guardian, before: Status | None = None) -> None:
+        self._run, self._guardian, self._before = run, guardian, before
         self._connection = Connection(run)
         self._up_to = -1
         self._model: tuple[Checkpoint, Method] | None = None
 
     @classmethod
-    def open(cls, folder: Path, *, config: RunConfig, tags: Mapping[str, str]) -> Self:
+    def open(
+        cls,
+        folder: Path,
+        *,
+        config: RunConfig,
+        tags: Mapping[str, str],
+        keep_status: bool = False,
+    ) -> Self:
         """Creates the run, or goes on with the one that `<folder>/run.json` names.
 
         Writes config.yaml, environment.json and run.json. The run's name holds the start of the run
-        id, for which the tag `data_version` is needed.
+        id, for which the tag `data_version` is needed. `keep_status` is for work that does not
+        decide how the run has ended, such as another evaluation.
         """
+        before = RunFile.status_of(folder) if keep_status else None
         description.write_files(folder, config)
         run = MlflowRun(folder, RunFile.start(folder, description.describe(config, tags)))
-        tracker = cls(run, Guardian(folder))
-        tracker._connection.attempt(tracker._push)
+        tracker = cls(run, Guardian(folder), before)
+        try:
+            tracker._connection.attempt(tracker._push)
+        except BaseException:
+            tracker.finish("FAILED")
+            raise
         return tracker
 
     @property
@@ -88,8 +101,8 @@ class Tracker:
             self._model = checkpoint, method
         self._connection.attempt(self._push, force=True)
 
-    def finish(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
-        """Sets the final status; the first call counts.
+    def finish(self, status: Status) -> None:
+        """Sets the final status, or the one to be kept; the first call counts.
 
         It may come from another thread before the work has ended: what is logged later is brought
         all the same and leaves the status as it is.
@@ -97,7 +110,7 @@ class Tracker:
         with self._connection.lock:
             if self._run.file.status != "RUNNING":
                 return
-            self._run.file.end(status)
+            self._run.file.end(self._before or status)
             with contextlib.suppress(OSError):  # a full disk: MLflow can still be told
                 self._run.keep()
         self._connection.close()

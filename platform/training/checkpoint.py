@@ -13,6 +13,7 @@ import os
 import shutil
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,10 @@ VERSION = 2
 _STATE, _ABOUT = "state.pt", "checkpoint.json"
 
 _LOG = logging.getLogger(__name__)
+
+
+class DamagedError(CheckpointError):
+    """A checkpoint's files are cut, changed or missing."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +53,11 @@ class Checkpoint:
 
     @classmethod
     def open(cls, path: Path) -> Checkpoint:
-        """Opens one; CheckpointError names what is missing."""
+        """Opens one; DamagedError names what is missing."""
         try:
             about = json.loads((path / _ABOUT).read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError) as error:
-            raise CheckpointError(
+        except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+            raise DamagedError(
                 f"{path} is no checkpoint: {_ABOUT} cannot be read ({error})"
             ) from None
         if about.get("version") != VERSION:
@@ -63,17 +68,17 @@ class Checkpoint:
         return cls(path, about)
 
     def check(self) -> None:
-        """CheckpointError where the tensors' file is cut or its bytes have changed."""
+        """DamagedError where the tensors' file is cut or its bytes have changed."""
         try:
             with zipfile.ZipFile(self.path / _STATE) as archive:
                 damaged = archive.testzip()
-        except (OSError, zipfile.BadZipFile, EOFError) as error:
+        except (FileNotFoundError, zipfile.BadZipFile, EOFError) as error:
             raise self._damaged(str(error)) from None
         if damaged is not None:
             raise self._damaged(f"checksum of {damaged}")
 
     def load(self) -> dict[str, Any]:
-        """The tensors, on the CPU; CheckpointError where the file is damaged."""
+        """The tensors, on the CPU; DamagedError where the file is."""
         try:
             state: dict[str, Any] = torch.load(
                 self.path / _STATE, map_location="cpu", weights_only=True
@@ -82,12 +87,8 @@ class Checkpoint:
             raise self._damaged(str(error)) from None
         return state
 
-    def _damaged(self, reason: str) -> CheckpointError:
-        short = " ".join(reason.split())[:120]
-        return CheckpointError(
-            f"{self.path / _STATE} is damaged ({short}): delete the folder to go on from the "
-            "checkpoint before it"
-        )
+    def _damaged(self, reason: str) -> DamagedError:
+        return DamagedError(f"{self.path / _STATE} is damaged ({' '.join(reason.split())[:120]})")
 
     def restore(self, module: nn.Module) -> None:
         """Gives a method these weights, strictly.
@@ -131,11 +132,14 @@ def save(
         if target.exists():  # a step repeated after a restart
             shutil.rmtree(target)
         scratch.rename(target)
+        paths.flush_folder(folder)
     except (OSError, RuntimeError) as error:
         shutil.rmtree(scratch, ignore_errors=True)
+        if (cause := _of_the_system(error)) is None:
+            raise
         last = latest(folder)
         raise CheckpointError(
-            f"checkpoint {target} cannot be written ({_of_the_system(error)}); the last one is "
+            f"checkpoint {target} cannot be written ({cause}); the last one is "
             f"{last.path.name if last else 'none'}: make room, then give the same command again"
         ) from None
     ends = set(described.get("progress", {}).get("ended", {}).values())
@@ -145,9 +149,9 @@ def save(
     return Checkpoint(target, described)
 
 
-def _of_the_system(error: BaseException) -> BaseException:
-    """The system's error, behind which torch's writer raises one about its own position."""
-    while not isinstance(error, OSError) and error.__context__ is not None:
+def _of_the_system(error: BaseException | None) -> OSError | None:
+    """The system's error, after which torch's writer raises one about its own position."""
+    while error is not None and not isinstance(error, OSError):
         error = error.__context__
     return error
 
@@ -169,17 +173,23 @@ def set_damaged_aside(folder: Path) -> None:
     A run is a function of its configuration: from an earlier checkpoint it ends with the same
     weights. CheckpointError where none is whole.
     """
-    found = _folders(folder)
-    for path in reversed(found):
+    damaged: dict[Path, DamagedError] = {}
+    for path in reversed(_folders(folder)):
         try:
             Checkpoint.open(path).check()
-        except CheckpointError as error:
-            _LOG.warning("%s; it is set aside as damaged-%s", error, path.name)
-            path.rename(path.with_name(f"damaged-{path.name}"))
+        except DamagedError as error:
+            damaged[path] = error
         else:
-            return
-    if found:
-        raise CheckpointError(f"no checkpoint in {folder} is whole: --fresh starts anew")
+            break
+    else:
+        if damaged:
+            raise CheckpointError(f"no checkpoint in {folder} is whole: --fresh starts anew")
+    for path, reason in damaged.items():
+        aside = path.with_name(f"damaged-{path.name}")
+        shutil.rmtree(aside, ignore_errors=True)
+        with suppress(FileNotFoundError):  # the orphan of a killed driver has removed it itself
+            path.rename(aside)
+            _LOG.warning("%s: set aside as %s", reason, aside.name)
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -78,7 +78,7 @@ class _Run:
         self.stopped = False
 
     def run(self) -> Checkpoint:
-        resumed = checkpoint.latest(self.checkpoints)
+        resumed = self._newest()
         progress = self._resume(resumed) if resumed else {"phase_number": 0}
         if distributed.rank() == 0:
             checkpoint.remove_unfinished(self.checkpoints)
@@ -98,10 +98,15 @@ class _Run:
             phase.run()
             if self.stopped:
                 break
-        distributed.barrier()  # rank 0 has written the last checkpoint
-        last = checkpoint.latest(self.checkpoints)
+        last = self._newest()
         assert last is not None
         return last
+
+    def _newest(self) -> Checkpoint | None:
+        """The checkpoint that rank 0 sees: a shared disk may show others an older list."""
+        seen = checkpoint.latest(self.checkpoints) if distributed.rank() == 0 else None
+        step = distributed.from_rank_zero(seen.step if seen else 0)
+        return Checkpoint.open(self.checkpoints / checkpoint.name_of(step)) if step else None
 
     def _resume(self, resumed: Checkpoint) -> dict[str, Any]:
         """Takes over what a checkpoint holds of the whole run; returns where it was."""
@@ -214,7 +219,7 @@ class _PhaseRun:
         except NotFiniteError as error:
             last = checkpoint.latest(self.whole.checkpoints)
             good = last.path if last else "none yet"
-            raise NotFiniteError(f"{error}; last good checkpoint: {good}") from None
+            raise type(error)(f"{error}; last good checkpoint: {good}") from None
 
     def _progress(self, step: int) -> Progress:
         return Progress(

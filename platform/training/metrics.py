@@ -26,10 +26,15 @@ class MetricsFile:
         """Writes one record; `time` is in seconds since 1970."""
         record = {"step": step, "time": time.time(), **fields, "metrics": dict(metrics)}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a+b") as file:
-            if file.tell() and not self._ends_in_newline(file):  # a kill or a full disk has cut it
-                file.write(b"\n")
-            file.write(json.dumps(record).encode() + b"\n")
+        try:
+            with self.path.open("a+b") as file:
+                if file.tell() and not self._ends_in_newline(file):  # cut by a kill, a full disk
+                    file.write(b"\n")
+                file.write(json.dumps(record).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:  # a full disk does not say which file
+            raise OSError(error.errno, error.strerror, str(self.path)) from None
 
     @staticmethod
     def _ends_in_newline(file: BinaryIO) -> bool:

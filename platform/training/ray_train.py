@@ -10,7 +10,6 @@ finite, a full disk, a slip in a method.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import threading
@@ -23,31 +22,24 @@ from typing import Any
 import ray.train
 import ray.train.torch
 from ray.exceptions import RayError
-from ray.train import ControllerError, TrainingFailedError, WorkerGroupError
+from ray.train import (
+    ControllerError,
+    PreemptionError,
+    TrainingFailedError,
+    WorkerGroupError,
+)
 from ray.train.v2.api.config import FailureConfig
 
 from skelray.platform import cluster
 from skelray.platform.config import RunConfig
 from skelray.platform.data.streaming import READER_CPUS
-from skelray.platform.errors import SkelrayError, UsageError, first_cause, in_one_line
+from skelray.platform.errors import SkelrayError, UsageError
 from skelray.platform.training import interruption
 from skelray.platform.training.checkpoint import Checkpoint, latest, set_damaged_aside
 from skelray.platform.training.interruption import Interruption
-from skelray.platform.training.ray_worker import log_of, work
-
-# what the same step would raise again
-_LASTING: tuple[type[Exception], ...] = (
-    TypeError,
-    ValueError,
-    LookupError,
-    AttributeError,
-    NameError,
-    ImportError,
-    AssertionError,
-    NotImplementedError,
-    ArithmeticError,
-)
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+from skelray.platform.training.ray_worker import work
+from skelray.platform.training.status import Clock
+from skelray.platform.training.step import LossNotFiniteError
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,14 +51,20 @@ def train(config: RunConfig, folder: Path, *, origin: Mapping[str, str]) -> Chec
     a new checkpoint between; a worker's own error is raised as one line. SIGTERM and Ctrl-C end the
     run after a last checkpoint, within `training.grace` seconds.
     """
+    training = config.training
     # a cluster that starts nodes may take long; Ray's own patience is a minute
-    os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(config.training.patience)
+    os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(training.patience + 30)
+    # counted once: a run that has begun on GPUs does not go on without them
+    gpus = cluster.gpus_per_worker(
+        training.gpus_per_worker, training.workers, training.cpus_per_worker
+    )
     checkpoints, failures = folder / "checkpoints", 0
-    with Interruption(config.training.grace) as stop:
+    with Interruption(training.grace) as stop:
         while True:
             set_damaged_aside(checkpoints)
             before = latest(checkpoints)
-            reason = _attempt(_trainer(config, folder, origin), folder, stop)
+            room = _Room(config, gpus)
+            reason = _attempt(_trainer(config, gpus, folder, origin), folder, stop, room)
             last = latest(checkpoints)
             if stop.asked:
                 print(f"stopped at {_name(last)}: the same command goes on from there", flush=True)
@@ -75,59 +73,62 @@ def train(config: RunConfig, folder: Path, *, origin: Mapping[str, str]) -> Chec
                 return last
             progress = last is not None and (before is None or last.step > before.step)
             failures = 0 if progress else failures + 1
-            if failures > config.training.max_failures:
+            if failures > training.max_failures:
                 raise SkelrayError(
                     f"training has failed {failures} times without a new checkpoint, at last as "
                     f"{reason}; see {folder / 'logs'}"
                 )
             print(f"{reason}: going on from {_name(last)}", flush=True)
-            _wait_for_room(config, stop)
 
 
 def _name(last: Checkpoint | None) -> str:
     return last.path.name if last else "the start"
 
 
-def _wait_for_room(config: RunConfig, stop: Interruption) -> None:
-    """Returns when the cluster can hold the workers; SkelrayError where it cannot for long."""
-    patience = config.training.patience
-    began, said = time.monotonic(), False
-    while True:
-        try:
-            require_training_room(config)
+class _Room:
+    """Whether the cluster can hold the workers while an attempt is under way; nodes may be lost."""
+
+    def __init__(self, config: RunConfig, gpus: float) -> None:
+        self.config, self.gpus = config, gpus
+        self.patience = config.training.patience
+        self.lacking_since: float | None = None
+        self.clock = Clock(1.0)
+
+    def look(self) -> None:
+        """Says once that room is lacking; SkelrayError where it is for long."""
+        if not self.clock.due():
             return
+        try:
+            require_training_room(self.config, self.gpus)
         except UsageError as error:
-            if not said:
-                print(f"waiting for nodes, at most {patience:g} s: {error}", flush=True)
-            said = True
-            if time.monotonic() > began + patience:
+            if self.lacking_since is None:
+                self.lacking_since = time.monotonic()
+                print(f"waiting for nodes, at most {self.patience:g} s: {error}", flush=True)
+            if time.monotonic() > self.lacking_since + self.patience:
                 raise SkelrayError(
-                    f"no node has come within {patience:g} s: {error}, or give the same "
+                    f"no node has come within {self.patience:g} s: {error}, or give the same "
                     "command again when there are more: it goes on from the last checkpoint"
                 ) from None
-        stop.end()
-        time.sleep(1.0)
+        else:
+            self.lacking_since = None
 
 
-def require_training_room(config: RunConfig) -> None:
-    """UsageError where Ray has too little for the workers."""
+def require_training_room(config: RunConfig, gpus: float) -> None:
+    """UsageError where Ray has too little for workers with so many GPUs each."""
     training = config.training
     cluster.require_room(
         "training",
         workers=training.workers,
         cpus=training.cpus_per_worker,
-        gpus=training.gpus_per_worker or 0.0,
+        gpus=gpus,
         reading=READER_CPUS if config.data.residency == "stream" else 0.0,
     )
 
 
 def _trainer(
-    config: RunConfig, folder: Path, origin: Mapping[str, str]
+    config: RunConfig, gpus: float, folder: Path, origin: Mapping[str, str]
 ) -> ray.train.torch.TorchTrainer:
     training = config.training
-    gpus = cluster.gpus_per_worker(
-        training.gpus_per_worker, training.workers, training.cpus_per_worker
-    )
     return ray.train.torch.TorchTrainer(
         work,
         train_loop_config={
@@ -152,7 +153,9 @@ def _trainer(
     )
 
 
-def _attempt(trainer: ray.train.torch.TorchTrainer, folder: Path, stop: Interruption) -> str:
+def _attempt(
+    trainer: ray.train.torch.TorchTrainer, folder: Path, stop: Interruption, room: _Room
+) -> str:
     """Runs the trainer once; why it ended, for a line that says so.
 
     SkelrayError where another attempt would end the same.
@@ -168,37 +171,45 @@ def _attempt(trainer: ray.train.torch.TorchTrainer, folder: Path, stop: Interrup
     # in a thread of its own `fit` leaves the signals to us
     threading.Thread(target=fit, name="ray train", daemon=True).start()
     while not wait([done], timeout=0.2).done:
+        room.look()
         if stop.asked and not interruption.asked(folder):
             interruption.ask(folder)
             print("stopping after a last checkpoint; a second signal ends at once", flush=True)
         if stop.overdue:
+            print("the time for a last checkpoint is over (training.grace)", flush=True)
             stop.end()
     try:
         done.result()
     except (TrainingFailedError, RayError) as error:
         _LOG.info("an attempt to train has failed", exc_info=error)
-        return _reason(error, folder)
+        return _reason(error)
     return "a node is being taken away"
 
 
-def _reason(error: Exception, folder: Path) -> str:
-    failures = error.worker_failures if isinstance(error, WorkerGroupError) else {}
-    causes = {rank: first_cause(failure) for rank, failure in failures.items()}
-    own = [cause for cause in causes.values() if isinstance(cause, SkelrayError)]
-    if own:
-        # a rank that saw a bad loss names its samples, the others know of the gradient alone
-        raise min(own, key=lambda cause: "loss" not in str(cause)) from error
-    for rank, cause in causes.items():
-        if isinstance(cause, _LASTING) or getattr(cause, "errno", None) in _DISK:
-            raise SkelrayError(
-                f"training worker {rank} has failed, {in_one_line(cause)}; traceback in "
-                f"{log_of(folder, rank)}"
-            ) from error
+def _reason(error: Exception) -> str:
     if isinstance(error, ControllerError):
-        if "StartupTimeout" in type(error.controller_failure).__name__:
-            raise SkelrayError(f"the training workers got no place in time: {error}") from error
-        return "the training workers could not be started"
-    for rank, cause in causes.items():
-        died = isinstance(cause, RayError) or "health check" in str(cause)
-        return f"training worker {rank} {'has died' if died else f'failed, {in_one_line(cause)}'}"
+        return _reason_of_start(error)
+    if isinstance(error, PreemptionError):
+        return "a node has been taken away"
+    failures = error.worker_failures if isinstance(error, WorkerGroupError) else {}
+    own = [cause for cause in failures.values() if isinstance(cause, SkelrayError)]
+    if own:
+        # the rank whose loss it is names its samples, the others know of the gradient alone
+        raise min(own, key=lambda cause: not isinstance(cause, LossNotFiniteError)) from error
+    for rank, cause in failures.items():
+        if isinstance(cause, RayError) or "health check" in str(cause):
+            return f"training worker {rank} has died"
+    for rank, cause in failures.items():
+        return f"training worker {rank} has failed, {cause}"
     return "the training controller has died"
+
+
+def _reason_of_start(error: ControllerError) -> str:
+    cause = error.controller_failure
+    if "StartupTimeout" in type(cause).__name__:
+        raise SkelrayError(
+            "the cluster has given the training workers no place in time: see training.workers, "
+            "training.cpus_per_worker and training.patience"
+        ) from error
+    first_line = next(iter(str(cause).splitlines()), "")
+    return f"the training workers could not be started ({type(cause).__name__}: {first_line})"

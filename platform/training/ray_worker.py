@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -14,30 +15,59 @@ import torch
 
 from skelray.platform import distributed, registry
 from skelray.platform.config import build
+from skelray.platform.errors import SkelrayError, first_cause, in_one_line
 from skelray.platform.logs import logged_to
 from skelray.platform.training import interruption
 from skelray.platform.training.job import training_loop
 from skelray.platform.training.lock import ORPHAN, TRAINING, only_one
 from skelray.platform.training.status import Clock
 
-
-def log_of(folder: Path, rank: int) -> Path:
-    """The log of a worker of the run in `folder`."""
-    return folder / "logs" / f"worker-{rank}.log"
+# what the same step would raise again
+_LASTING: tuple[type[Exception], ...] = (
+    TypeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    NameError,
+    ImportError,
+    AssertionError,
+    NotImplementedError,
+    ArithmeticError,
+)
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def work(given: dict[str, Any]) -> None:
-    """Trains on this rank; `given` holds config, folder and origin of the run."""
+    """Trains on this rank; `given` holds config, folder and origin of the run.
+
+    SkelrayError where the same step would fail again, RuntimeError where another attempt may be
+    worth it; both in one line, as Ray sends an error without the place where it was raised.
+    """
+    rank = ray.train.get_context().get_world_rank()
+    log = Path(given["folder"]) / "logs" / f"worker-{rank}.log"
+    try:
+        with logged_to(log):
+            _train(rank, given)
+    except Exception as error:
+        cause = first_cause(error)
+        if isinstance(cause, SkelrayError):
+            raise cause from None
+        said = f"{in_one_line(cause)}; traceback in {log}"
+        if isinstance(cause, _LASTING) or getattr(cause, "errno", None) in _DISK:
+            raise SkelrayError(f"training worker {rank} has failed, {said}") from None
+        raise RuntimeError(said) from None
+
+
+def _train(rank: int, given: Mapping[str, Any]) -> None:
     tree = given["config"]
     config = build(registry.load_method(tree["name"]).Config, tree)
     # Ray reserves CPUs to place workers; torch may use all cores that no other worker here uses
     local = ray.train.get_context().get_local_world_size()
     torch.set_num_threads(config.training.threads or max(1, (os.cpu_count() or 1) // local))
     folder = Path(given["folder"])
-    rank = ray.train.get_context().get_world_rank()
     # a killed driver's worker writes until Ray has ended it: it must not write beside this one
     alone = only_one(folder, TRAINING, patience=ORPHAN) if rank == 0 else nullcontext()
-    with logged_to(log_of(folder, rank)), alone:
+    with alone:
         distributed.barrier()  # then all find the same newest checkpoint
         training_loop(
             config,

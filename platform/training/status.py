@@ -30,9 +30,11 @@ class Status:
 
     @classmethod
     def read(cls, folder: Path) -> Status | None:
-        """The status of the run in `folder`; None where none has been written."""
-        file = folder / "status.json"
-        return cls(**json.loads(file.read_text(encoding="utf-8"))) if file.exists() else None
+        """The status of the run in `folder`; None where there is none that can be read."""
+        try:
+            return cls(**json.loads((folder / "status.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):  # it is shown, nothing depends on it
+            return None
 
     def write(self, folder: Path) -> None:
         """Replaces the run's status."""

@@ -21,7 +21,11 @@ _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class NotFiniteError(SkelrayError):
-    """The loss or its gradient is NaN or infinite; the line names step and samples."""
+    """The gradient is NaN or infinite; the line names step and samples of this rank."""
+
+
+class LossNotFiniteError(NotFiniteError):
+    """The loss of this rank's samples is."""
 
 
 class Stepper:
@@ -108,7 +112,8 @@ class Stepper:
     ) -> None:
         """NotFiniteError before a weight is spoilt, by one look at the device for all of it."""
         found = torch.stack([loss.detach().float() for loss in losses])
-        if not self.scaler.is_enabled():  # it leaves out steps of infinite gradients by itself
+        # the scaler leaves out steps of infinite gradients and halves its scale: not for ever
+        if not self.scaler.is_enabled() or self.scaler.get_scale() < 1.0:
             found = torch.cat([found, norm.detach().float()[None]])
         if torch.isfinite(found).all():
             return
@@ -116,7 +121,8 @@ class Stepper:
         what = f"loss is {losses[broken[0]]:g}" if broken else f"gradient's norm is {norm:g}"
         ids = [name for n in broken or range(len(batches)) for name in batches[n].id]
         _LOG.info("all samples of the step that is not finite: %s", ", ".join(ids))
-        raise NotFiniteError(
+        kind = LossNotFiniteError if broken else NotFiniteError
+        raise kind(
             f"the {what} in phase {progress.phase}, epoch {progress.epoch + 1}, step "
             f"{progress.step_in_epoch + 1} of {progress.steps_per_epoch}; samples "
             f"{', '.join(ids[:8])}{' …' if len(ids) > 8 else ''}"

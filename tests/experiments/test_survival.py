@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import signal
@@ -74,6 +75,11 @@ class Home:
 
     def shown_after(self, moment: float) -> bool:
         return self.shown() > moment
+
+    def measures(self) -> bool:
+        """True where the newest start has come to its evaluation."""
+        log = self.folder / "logs/driver.log"
+        return "evaluating step-" in log.read_text().rpartition(" begun by ")[2]
 
     def state(self) -> dict[str, torch.Tensor]:
         file = self.folder / f"checkpoints/step-{EPOCHS * STEPS:08d}/state.pt"
@@ -152,21 +158,27 @@ def test_a_killed_worker_is_replaced(tmp_path: Path, whole: Home) -> None:
     assert_the_same(home, whole)
 
 
+@pytest.mark.timeout(1800)
 def test_a_driver_killed_at_twenty_moments(tmp_path: Path, whole: Home) -> None:
     """At the start, in training, in evaluation; sometimes its orphaned worker trains on."""
     home, moments = Home(tmp_path), random.Random(0)
     kills = in_evaluation = 0
     while kills < KILLS:
-        goal = min(home.step() + moments.randint(1, 2) * STEPS, EPOCHS * STEPS)
-        at_start = home.trained() or moments.random() < 0.3
+        goal = home.step() + moments.randint(1, 2) * STEPS
+        if kills >= KILLS - 5:  # however slow the machine is: the last ones are for the evaluation
+            goal = EPOCHS * STEPS
+        at_start = moments.random() < 0.3 and kills < KILLS - 5
         process = start(home, *FULL)
         if at_start:
             time.sleep(moments.uniform(0.5, 14.0))
-        else:
-            until(process, home.reached, goal)
+        elif not home.trained():
+            until(process, home.reached, min(goal, EPOCHS * STEPS))
             time.sleep(moments.uniform(0.0, 0.5))
+        else:
+            until(process, home.measures)
+            time.sleep(moments.uniform(0.0, 1.0))
         if process.poll() is None:
-            in_evaluation += home.trained()
+            in_evaluation += home.measures()
             kills += 1
         commands.kill(process, home.path, orphans=moments.random() < 0.7)
         process.communicate()
@@ -184,7 +196,7 @@ def test_a_preempted_run_writes_a_last_checkpoint(tmp_path: Path, whole: Home) -
     for number in (signal.SIGTERM, signal.SIGINT):
         process = start(home, *rare)
         until(process, home.shown_after, home.shown())
-        process.send_signal(number)
+        os.killpg(process.pid, number)  # as a terminal does on Ctrl-C
         output, errors = process.communicate(timeout=60)
         assert process.returncode == 128 + number, errors
         steps.append(home.step())
@@ -215,11 +227,50 @@ def test_a_loss_that_is_not_finite_ends_the_run_as_failed(tmp_path: Path) -> Non
     assert (again.returncode, home.mlflow()[0]) == (1, "FAILED")
 
 
+@pytest.mark.timeout(900)
+def test_a_finished_run_adds_what_is_missing_and_starts_anew_when_asked(tmp_path: Path) -> None:
+    home, short = Home(tmp_path), (*COMMAND, "method.epochs=2")
+    process = start(home, *short)
+    until(process, lambda: list(tmp_path.glob("runs/*")) and home.reached(2 * STEPS))
+    process.send_signal(signal.SIGTERM)  # in the evaluation, or just before
+    process.communicate(timeout=60)
+    assert (process.returncode, home.mlflow()[0]) == (143, "KILLED")
+
+    done = commands.run(tmp_path, *short)
+    assert done.returncode == 0, done.stderr
+    assert "is trained already" in done.stdout
+    figures, losses = home.figures(), home.losses()
+    done = commands.run(tmp_path, *short, "evaluation.knn=[1,3]")
+    assert done.returncode == 0, done.stderr
+    assert home.figures().keys() - figures.keys() == {"eval/knn3/top1"}
+    assert home.figures().items() >= figures.items()
+    assert home.mlflow() == ("FINISHED", losses)
+
+    state = home.folder / f"checkpoints/step-{2 * STEPS:08d}/state.pt"
+    whole = state.read_bytes()
+    state.write_bytes(whole[: len(whole) // 2] + b"?" + whole[len(whole) // 2 + 1 :])
+    done = commands.run(tmp_path, "experiments/evaluate.py", home.folder.name)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.search(r"^error: .*state.pt is damaged \(checksum of .+\)$", done.stderr)
+    state.write_bytes(whole)
+
+    folder = home.folder
+    done = commands.run(tmp_path, *short, "--fresh")
+    assert done.returncode == 0, done.stderr
+    (aside,) = (path for path in folder.parent.iterdir() if path != folder)
+    assert aside.name.startswith(f"{folder.name}.before-")
+    assert (aside / "metrics.jsonl").exists() and (aside / "logs/driver.log").exists()
+    records = [(path / "metrics.jsonl").read_text().splitlines() for path in (folder, aside)]
+    assert [[json.loads(r)["metrics"]["train/loss"] for r in kept] for kept in records] == [
+        [loss for _, loss in losses]
+    ] * 2
+
+
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    """A head without CPUs and two nodes."""
+    """A head without CPUs and three nodes."""
     cluster = Cluster(initialize_head=True, head_node_args=_node(num_cpus=0))
-    for _ in range(2):
+    for _ in range(3):
         cluster.add_node(**_node(num_cpus=2))
     cluster.wait_for_nodes()
     yield cluster
@@ -241,23 +292,46 @@ def _node_of(cluster: Cluster, worker: int) -> Any:
     return node
 
 
+def _drain(cluster: Cluster, node: Any) -> None:
+    """Says that a node is taken away soon, as clouds do with spot instances."""
+    command = f"drain-node --address {cluster.address} --node-id {node.node_id}"
+    why = (
+        "--reason DRAIN_NODE_REASON_PREEMPTION --reason-message spot "
+        "--deadline-remaining-seconds 60"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "ray.scripts.scripts", *command.split(), *why.split()],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.timeout(900)
 def test_lost_nodes_are_replaced_or_waited_for(
     tmp_path: Path, whole: Home, cluster: Cluster
 ) -> None:
     home = Home(tmp_path)
-    process = start(home, *FULL, RAY_ADDRESS=cluster.address)
-    for epoch in (3, 9):
-        until(process, home.reached, epoch * STEPS)
+    process = start(home, *FULL, "training.checkpoint_every=2", RAY_ADDRESS=cluster.address)
+    until(process, home.reached, 2 * STEPS)
+    worker = home.worker()
+    _drain(cluster, _node_of(cluster, worker))
+    until(process, home.replaced, worker)
+    for step in (10 * STEPS, 16 * STEPS):
+        until(process, home.reached, step)
         worker = home.worker()
         cluster.remove_node(_node_of(cluster, worker), allow_graceful=False)
-        if epoch == 3:  # there is a spare one
+        if step == 10 * STEPS:  # there is one left, and the drained one, on which nothing starts
             until(process, home.replaced, worker)
+    commands.wait_until(lambda: not psutil.pid_exists(worker))
     reached = home.step()
     time.sleep(10)
     assert home.step() == reached, "there is no node to go on"
     cluster.add_node(**_node(num_cpus=2))
     output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
+    assert output.count("a node is being taken away: going on from step-") == 1
     assert output.count("training worker 0 has died: going on from step-") == 2
     assert output.count("waiting for nodes, at most 600 s: training needs 1 worker") == 1
     assert_the_same(home, whole)

@@ -19,10 +19,13 @@ from skelray.platform.errors import UsageError
 Offers = tuple[float, float]  # CPUs and GPUs of a node
 
 
-def node(offers: Offers, *, alive: bool = True, **labels: str) -> dict[str, Any]:
+def node(
+    offers: Offers, *, alive: bool = True, leaving: bool = False, **labels: str
+) -> dict[str, Any]:
     """A node as `ray.nodes()` lists it: what it has none of is not named."""
     resources = {name: n for name, n in zip(("CPU", "GPU"), offers, strict=True) if n}
-    return {"Alive": alive, "Resources": {"memory": 1e9, **resources}, "Labels": labels}
+    about = {"NodeID": "leaving" if leaving else "there", "Alive": alive, "Labels": labels}
+    return {**about, "Resources": {"memory": 1e9, **resources}}
 
 
 @pytest.fixture
@@ -35,6 +38,7 @@ def joined(
     def join(nodes: list[dict[str, Any]]) -> None:
         monkeypatch.setattr(ray, "is_initialized", lambda: True)
         monkeypatch.setattr(ray, "nodes", lambda: nodes)
+        monkeypatch.setattr(cluster, "_leaving", lambda: {"leaving": 0})
 
     return join
 
@@ -110,7 +114,8 @@ def test_gpus_are_used_where_each_worker_can_have_one(
 def test_as_many_workers_pass_as_ray_can_place(
     joined: Callable[..., None], offers: list[Offers], most: int, asked: dict[str, float]
 ) -> None:
-    joined([*(node(one) for one in offers), node((64, 8), alive=False)])
+    gone = [node((64, 8), alive=False), node((64, 8), leaving=True)]
+    joined([*(node(one) for one in offers), *gone])
     cluster.require_room("training", workers=most, **asked)
     with pytest.raises(UsageError, match=f"there is room for {most} .*: set training.workers="):
         cluster.require_room("training", workers=most + 1, **asked)

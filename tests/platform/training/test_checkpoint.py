@@ -82,10 +82,30 @@ def test_a_run_goes_on_from_the_checkpoint_before_with_the_same_weights(
     assert all(torch.equal(again[key], whole[key]) for key in whole)
 
 
-def test_nothing_starts_from_nothing_where_all_are_damaged(tmp_path: Path) -> None:
-    cut(save(tmp_path, 1))
-    with pytest.raises(CheckpointError, match=r"no checkpoint in .* is whole: --fresh starts anew"):
+def test_what_is_not_damage_is_left_alone(tmp_path: Path) -> None:
+    saved = save(tmp_path, 1)
+    about = saved.path / "checkpoint.json"
+    about.write_text(about.read_text().replace(f'"version": {checkpoint.VERSION}', '"version": 99'))
+    with pytest.raises(CheckpointError, match="has checkpoint version 99, this skelray reads"):
         checkpoint.set_damaged_aside(tmp_path)
+    assert saved.path.exists()
+
+
+def test_a_step_may_be_damaged_again(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    for _ in range(2):
+        cut(save(tmp_path, 2))
+        checkpoint.set_damaged_aside(tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"step-00000001", "damaged-step-00000002"}
+
+
+def test_nothing_starts_from_nothing_where_all_are_damaged(tmp_path: Path) -> None:
+    for step in (1, 2):
+        cut(save(tmp_path, step))
+    for _ in range(2):  # the same command again
+        with pytest.raises(CheckpointError, match=r"no checkpoint in .* is whole: --fresh starts"):
+            checkpoint.set_damaged_aside(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
     checkpoint.set_damaged_aside(tmp_path / "none")  # a run that has not begun
 
 

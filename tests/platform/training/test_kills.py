@@ -17,7 +17,7 @@ from skelray.platform.training.loop import Loop
 from skelray.platform.training.metrics import MetricsFile
 from tests.toys import OPTIMISER, toy_loop
 
-KILLS, EPOCHS = 20, 500
+KILLS, EPOCHS = 20, 900
 
 
 def long_loop(folder: Path) -> Loop:
