@@ -173,6 +173,24 @@ def test_a_gradient_that_is_not_finite_spoils_no_weight(tmp_path: Path) -> None:
     assert all(torch.isfinite(value).all() for value in loop.method.state_dict().values())
 
 
+def test_gradients_that_overflow_for_ever_end_a_run_in_half_precision(tmp_path: Path) -> None:
+    loop = toy_loop("queue", tmp_path)
+    (phase,) = loop.method.phases()
+    half = phase.model_copy(update={"epochs": 20, "precision": "fp16"})
+    loop.method.phases = lambda: [half]  # type: ignore[method-assign]
+    forward = loop.method.forward
+
+    def poisoned(views, progress):  # type: ignore[no-untyped-def]
+        step = forward(views, progress)
+        weight = loop.method.encoder[1].weight
+        return replace(step, loss=step.loss + (weight - weight).sqrt().sum())
+
+    loop.method.forward = poisoned  # type: ignore[method-assign]
+    # 65536 halved 17 times is below 1: each step before was left out
+    with pytest.raises(NotFiniteError, match=r"norm is nan .*epoch 9, step 2 of 2"):
+        loop.run()
+
+
 class StopAfter:
     """Asks a run to stop after so many steps."""
 
