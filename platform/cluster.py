@@ -31,6 +31,7 @@ from skelray.platform import paths
 from skelray.platform.errors import UsageError
 
 _LOG = logging.getLogger(__name__)
+_abandoned = threading.Event()
 
 # the label by which `ray up`, KubeRay and others name the kind of a node that they have started
 _NODE_GROUP = "ray.io/node-group"
@@ -66,7 +67,16 @@ def connected(check: Callable[[], None] = lambda: None) -> Iterator[None]:
             check()
         yield
     finally:
-        ray.shutdown()
+        if not _abandoned.is_set():
+            ray.shutdown()
+
+
+def abandon() -> None:
+    """Leaves Ray to the end of the process, as a thread still waits for it.
+
+    Shutting down under that thread may end the process at once, before anybody has said why.
+    """
+    _abandoned.set()
 
 
 def require_home() -> None:

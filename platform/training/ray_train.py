@@ -170,20 +170,29 @@ def _attempt(
 
     # in a thread of its own `fit` leaves the signals to us
     threading.Thread(target=fit, name="ray train", daemon=True).start()
-    while not wait([done], timeout=0.2).done:
-        room.look()
-        if stop.asked and not interruption.asked(folder):
-            interruption.ask(folder)
-            print("stopping after a last checkpoint; a second signal ends at once", flush=True)
-        if stop.overdue:
-            print("the time for a last checkpoint is over (training.grace)", flush=True)
-            stop.end()
+    try:
+        while not wait([done], timeout=0.2).done:
+            room.look()
+            _heed(stop, folder)
+    except BaseException:
+        cluster.abandon()
+        raise
     try:
         done.result()
     except (TrainingFailedError, RayError) as error:
         _LOG.info("an attempt to train has failed", exc_info=error)
         return _reason(error)
     return "a node is being taken away"
+
+
+def _heed(stop: Interruption, folder: Path) -> None:
+    """Passes a signal on to the workers; ends the process where they take too long."""
+    if stop.asked and not interruption.asked(folder):
+        interruption.ask(folder)
+        print("stopping after a last checkpoint; a second signal ends at once", flush=True)
+    if stop.overdue:
+        print("the time for a last checkpoint is over (training.grace)", flush=True)
+        stop.end()
 
 
 def _reason(error: Exception) -> str:

@@ -349,6 +349,6 @@ def test_patience_with_lost_nodes_ends(tmp_path: Path, cluster: Cluster) -> None
     assert process.returncode == 1, errors
     line = errors.splitlines()[-1]
     assert line.startswith("error: "), errors
-    assert "no node has come within 3 s: training needs 1 worker with 1 CPU each" in line
+    assert "no node has come within 3 s: training needs 1 worker with 1 CPU, there is room" in line
     assert "it goes on from the last checkpoint" in line
     assert home.mlflow()[0] == "FAILED"
