@@ -50,7 +50,7 @@ def test_ray_and_warnings_go_to_the_file_alone(
     for part in ("WARNING skelray.some: for the user", "INFO skelray.some: for the file"):
         assert part in text
     assert "INFO ray.data: a plan of Ray's" in text and "of a library" in text
-    logging.getLogger("ray.data").warning("again")
+    logging.getLogger("ray.data").error("again")
     assert chatter.getvalue() == "again\n", "afterwards all is as it was"
     assert "again" not in file.read_text()
 
