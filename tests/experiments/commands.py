@@ -35,12 +35,7 @@ def run(home: Path, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def run_and_kill(
-    home: Path,
-    *command: str,
-    when: Callable[[], object],
-    meanwhile: Callable[[], object] = lambda: None,
-) -> None:
+def run_and_kill(home: Path, *command: str, when: Callable[[], object]) -> None:
     """Starts a script and kills it with all it started in its group, without warning."""
     process = subprocess.Popen(
         [sys.executable, *command],
@@ -51,7 +46,6 @@ def run_and_kill(
         start_new_session=True,
     )
     wait_until(lambda: when() or process.poll() is not None)
-    meanwhile()
     assert process.poll() is None, "it ended before it could be killed"
     kill(process, home)
 

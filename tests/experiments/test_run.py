@@ -32,11 +32,6 @@ def folder_of(home: Path) -> Path:
     return folder
 
 
-def checkpoints(home: Path) -> list[int]:
-    """Steps of the whole checkpoints that the home's only run has written so far."""
-    return [int(f.name.removeprefix("step-")) for f in home.glob("runs/*/checkpoints/step-*")]
-
-
 def records(home: Path) -> list[dict[str, Any]]:
     file = folder_of(home) / "metrics.jsonl"
     return [json.loads(line) for line in file.read_text().splitlines()]
@@ -84,37 +79,6 @@ def _check_mlflow(home: Path, rows: dict[str, list[float]]) -> None:
     (model,) = client.search_logged_models([experiment.experiment_id])
     figures = {metric.key: metric.value for metric in model.metrics or []}
     assert figures["eval/linear_fast/top1"] == top1
-
-
-@pytest.mark.slow
-def test_a_killed_run_goes_on_and_ends_with_the_same_weights(tmp_path: Path) -> None:
-    # epochs enough that the orphaned worker, which notices its driver's end late, cannot finish
-    settings = ("method.epochs=30", "evaluation.baselines=false", "evaluation.pictures=false")
-    whole = run(tmp_path / "whole", *settings)
-    assert whole.returncode == 0, whole.stderr
-
-    home = tmp_path / "killed"
-    others = []
-    commands.run_and_kill(
-        home,
-        *COMMAND,
-        *settings,
-        when=lambda: checkpoints(home),
-        meanwhile=lambda: others.append(run(home, *settings)),
-    )
-    assert [other.returncode for other in others] == [2]
-    assert "is under way (run in process" in others[0].stderr
-    assert 0 < max(checkpoints(home)) < 180
-
-    resumed = run(home, *settings)
-    assert resumed.returncode == 0, resumed.stderr
-    assert "going on with" in resumed.stdout
-    assert [r["step"] for r in records(home)] == [r["step"] for r in records(tmp_path / "whole")]
-    states = [
-        torch.load(folder_of(h) / "checkpoints/step-00000180/state.pt", weights_only=True)["method"]
-        for h in (home, tmp_path / "whole")
-    ]
-    assert all(torch.equal(states[0][key], states[1][key]) for key in states[1])
 
 
 @pytest.mark.slow
