@@ -211,7 +211,10 @@ def test_a_preempted_run_writes_a_last_checkpoint(tmp_path: Path, whole: Home) -
     for number in (signal.SIGTERM, signal.SIGINT):
         process = start(home, *rare)
         until(process, home.shown_after, home.shown())
-        os.killpg(process.pid, number)  # as a terminal does on Ctrl-C
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)  # as a terminal does on Ctrl-C
+        else:
+            process.send_signal(number)
         output, errors = process.communicate(timeout=60)
         assert process.returncode == 128 + number, errors
         steps.append(home.step())
