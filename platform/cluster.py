@@ -101,25 +101,30 @@ def require_room(
     Each takes `cpus` and `gpus` on one node, and `reading` CPUs on any for tasks that feed it.
     `what` is their section of the configuration: its keys `workers`, `cpus_per_worker` and
     `gpus_per_worker` are named. Where a launcher (`ray up`, KubeRay) starts nodes as they are
-    needed, what is missing may still come: it is said and waited for.
+    needed, what is missing may still come: it is said.
     """
     if gpus > 1 and gpus % 1:
         raise UsageError(f"{what}.gpus_per_worker={gpus:g}: give a whole number, or a part of one")
+    missing = lack(what, workers=workers, cpus=cpus, gpus=gpus, reading=reading)
+    if missing and not _launched():
+        raise UsageError(missing)
+    if missing:
+        _LOG.warning("%s, unless the cluster starts nodes", missing)
+
+
+def lack(what: str, *, workers: int, cpus: float, gpus: float = 0.0, reading: float = 0.0) -> str:
+    """What is missing for the workers of `require_room` at this moment; empty where nothing is."""
     nodes = _nodes()
     room = _room(nodes, cpus, gpus, reading)
     if room >= workers:
-        return
+        return ""
     share = [_count(cpus, "CPU"), *([_count(gpus, "GPU")] if gpus else [])]
     share += [f"{_count(reading, 'CPU')} to read"] if reading else []
-    lack = (
+    return (
         f"{what} needs {_count(workers, 'worker')} with {' and '.join(share)}"
-        f"{' each' if workers > 1 else ''}, "
-        f"there is room for {room or 'none'} ({_described(nodes)})"
+        f"{' each' if workers > 1 else ''}, there is room for {room or 'none'} "
+        f"({_described(nodes)}): {_remedy(what, nodes, room, gpus, reading)}"
     )
-    if _launched():
-        _LOG.warning("%s: waiting for nodes that the cluster may start", lack)
-        return
-    raise UsageError(f"{lack}: {_remedy(what, nodes, room, gpus, reading)}")
 
 
 def gpus_per_worker(asked: float | None, workers: int, cpus: float) -> float:

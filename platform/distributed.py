@@ -25,12 +25,6 @@ def rank() -> int:
     return dist.get_rank() if world_size() > 1 else 0
 
 
-def barrier() -> None:
-    """Waits until every rank is here."""
-    if world_size() > 1:
-        dist.barrier()
-
-
 def from_rank_zero(number: int) -> int:
     """Rank 0's number on every rank."""
     if world_size() == 1:

@@ -28,7 +28,8 @@ def logged_to(file: Path) -> Iterator[None]:
         terminal.setLevel(max(level, logging.WARNING))
     apart = [logging.getLogger(name) for name in _APART]
     before = {logger: (logger.level, logger.handlers) for logger in (root, *apart)}
-    logging.getLogger("py.warnings").propagate = False
+    warned = logging.getLogger("py.warnings")
+    propagates, warned.propagate = warned.propagate, False
     logging.captureWarnings(True)
     for logger in before:
         logger.setLevel(logging.INFO)
@@ -41,6 +42,7 @@ def logged_to(file: Path) -> Iterator[None]:
         raise
     finally:
         logging.captureWarnings(False)
+        warned.propagate = propagates
         for logger, (level, handlers) in before.items():
             logger.setLevel(level)
             logger.handlers = handlers

@@ -34,14 +34,18 @@ def raw() -> Path:
     return home() / "raw"
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes atomically: readers see the old file or the whole new one."""
+def write_text(path: Path, text: str, *, durable: bool = True) -> None:
+    """Writes atomically: readers see the old file or the whole new one.
+
+    After a power cut too, where it is `durable`, which waits for the disk.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     with scratch.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
-        os.fsync(file.fileno())  # the new name may reach the disk before the bytes
+        if durable:
+            os.fsync(file.fileno())  # else the new name may reach the disk before the bytes
     scratch.replace(path)
 
 

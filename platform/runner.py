@@ -151,7 +151,7 @@ def check_data(config: DataConfig) -> None:
 
 def _make_ready(config: RunConfig) -> None:
     """What needs no Ray, so that it is refused before Ray starts: too little room, no such size."""
-    require_training_room(config, config.training.gpus_per_worker or 0.0)
+    require_training_room(config)
     require_evaluation_room(config)
     dataset = registry.load_dataset(config.data.dataset)()
     if dataset.generated and not _prepared(config.data):

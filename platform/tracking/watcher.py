@@ -11,7 +11,6 @@ from typing import Any, Self
 from skelray.platform.progress import progress_bar
 from skelray.platform.tracking.tracker import Tracker
 from skelray.platform.training import interruption
-from skelray.platform.training.metrics import MetricsFile
 from skelray.platform.training.status import Status
 
 # epoch, step, loss, speed and wait as the description; then percent, bar, and what is left
@@ -38,7 +37,6 @@ class Watcher(threading.Thread):
         super().__init__(name=f"watch {folder.name}", daemon=True)
         self._folder = folder
         self._checkpoints = folder / "checkpoints"
-        self._metrics = MetricsFile(folder / "metrics.jsonl")
         self._tracker = tracker
         self._interval = interval
         self._shown: Status | None = Status.read(folder)  # of an earlier start

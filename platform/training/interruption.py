@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-STOP = ".stop"  # in the run's folder, which driver and workers share
+_STOP = ".stop"  # in the run's folder, which driver and workers share
 
 
 class Interruption:
@@ -67,14 +67,14 @@ class Interruption:
 
 def ask(folder: Path) -> None:
     """Tells the workers of the run in `folder` to write a checkpoint and return."""
-    (folder / STOP).touch()
+    (folder / _STOP).touch()
 
 
 def withdraw(folder: Path) -> None:
     """Forgets what an earlier start was asked."""
-    (folder / STOP).unlink(missing_ok=True)
+    (folder / _STOP).unlink(missing_ok=True)
 
 
 def asked(folder: Path) -> bool:
     """True where the run's workers should return."""
-    return (folder / STOP).exists()
+    return (folder / _STOP).exists()

@@ -22,8 +22,9 @@ from skelray.platform.errors import UsageError
 from skelray.platform.method import Batch, Method, Phase, Progress, matches
 from skelray.platform.training import checkpoint
 from skelray.platform.training.checkpoint import Checkpoint
+from skelray.platform.training.clock import Clock
 from skelray.platform.training.metrics import MetricsFile
-from skelray.platform.training.status import Clock, Status
+from skelray.platform.training.status import Status
 from skelray.platform.training.step import NotFiniteError, Stepper
 from skelray.platform.training.tally import Tally
 

@@ -33,12 +33,12 @@ from ray.train.v2.api.config import FailureConfig
 from skelray.platform import cluster
 from skelray.platform.config import RunConfig
 from skelray.platform.data.streaming import READER_CPUS
-from skelray.platform.errors import SkelrayError, UsageError
+from skelray.platform.errors import SkelrayError
 from skelray.platform.training import interruption
 from skelray.platform.training.checkpoint import Checkpoint, latest, set_damaged_aside
+from skelray.platform.training.clock import Clock
 from skelray.platform.training.interruption import Interruption
 from skelray.platform.training.ray_worker import work
-from skelray.platform.training.status import Clock
 from skelray.platform.training.step import LossNotFiniteError
 
 _LOG = logging.getLogger(__name__)
@@ -61,10 +61,10 @@ def train(config: RunConfig, folder: Path, *, origin: Mapping[str, str]) -> Chec
     checkpoints, failures = folder / "checkpoints", 0
     with Interruption(training.grace) as stop:
         while True:
-            set_damaged_aside(checkpoints)
             before = latest(checkpoints)
             room = _Room(config, gpus)
             reason = _attempt(_trainer(config, gpus, folder, origin), folder, stop, room)
+            set_damaged_aside(checkpoints)
             last = latest(checkpoints)
             if stop.asked:
                 print(f"stopped at {_name(last)}: the same command goes on from there", flush=True)
@@ -98,31 +98,33 @@ class _Room:
         """Says once that room is lacking; SkelrayError where it is for long."""
         if not self.clock.due():
             return
-        try:
-            require_training_room(self.config, self.gpus)
-        except UsageError as error:
-            if self.lacking_since is None:
-                self.lacking_since = time.monotonic()
-                print(f"waiting for nodes, at most {self.patience:g} s: {error}", flush=True)
-            if time.monotonic() > self.lacking_since + self.patience:
-                raise SkelrayError(
-                    f"no node has come within {self.patience:g} s: {error}, or give the same "
-                    "command again when there are more: it goes on from the last checkpoint"
-                ) from None
-        else:
+        missing = cluster.lack("training", **_shares(self.config, self.gpus))
+        if not missing:
             self.lacking_since = None
+            return
+        if self.lacking_since is None:
+            self.lacking_since = time.monotonic()
+            print(f"waiting for nodes, at most {self.patience:g} s: {missing}", flush=True)
+        if time.monotonic() > self.lacking_since + self.patience:
+            raise SkelrayError(
+                f"no node has come within {self.patience:g} s: {missing}, or give the same command "
+                "again when there are more: it goes on from the last checkpoint"
+            )
 
 
-def require_training_room(config: RunConfig, gpus: float) -> None:
-    """UsageError where Ray has too little for workers with so many GPUs each."""
+def require_training_room(config: RunConfig) -> None:
+    """UsageError where Ray has too little for the workers."""
+    cluster.require_room("training", **_shares(config, config.training.gpus_per_worker or 0.0))
+
+
+def _shares(config: RunConfig, gpus: float) -> dict[str, Any]:
     training = config.training
-    cluster.require_room(
-        "training",
-        workers=training.workers,
-        cpus=training.cpus_per_worker,
-        gpus=gpus,
-        reading=READER_CPUS if config.data.residency == "stream" else 0.0,
-    )
+    return {
+        "workers": training.workers,
+        "cpus": training.cpus_per_worker,
+        "gpus": gpus,
+        "reading": READER_CPUS if config.data.residency == "stream" else 0.0,
+    }
 
 
 def _trainer(

@@ -18,9 +18,9 @@ from skelray.platform.config import build
 from skelray.platform.errors import SkelrayError, first_cause, in_one_line
 from skelray.platform.logs import logged_to
 from skelray.platform.training import interruption
+from skelray.platform.training.clock import Clock
 from skelray.platform.training.job import training_loop
 from skelray.platform.training.lock import ORPHAN, TRAINING, only_one
-from skelray.platform.training.status import Clock
 
 # what the same step would raise again
 _LASTING: tuple[type[Exception], ...] = (
@@ -68,7 +68,6 @@ def _train(rank: int, given: Mapping[str, Any]) -> None:
     # a killed driver's worker writes until Ray has ended it: it must not write beside this one
     alone = only_one(folder, TRAINING, patience=ORPHAN) if rank == 0 else nullcontext()
     with alone:
-        distributed.barrier()  # then all find the same newest checkpoint
         training_loop(
             config,
             folder,

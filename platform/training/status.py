@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -37,20 +36,5 @@ class Status:
             return None
 
     def write(self, folder: Path) -> None:
-        """Replaces the run's status."""
-        paths.write_json(folder / "status.json", asdict(self))
-
-
-class Clock:
-    """Says when it is time to do something again that should not be done in every step."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._next = 0.0
-
-    def due(self) -> bool:
-        """True at first, then once in so many seconds."""
-        if time.monotonic() < self._next:
-            return False
-        self._next = time.monotonic() + self._seconds
-        return True
+        """Replaces the run's status; training does not wait for the disk."""
+        paths.write_text(folder / "status.json", json.dumps(asdict(self)), durable=False)

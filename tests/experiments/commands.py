@@ -15,6 +15,15 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
+TINY = (
+    "experiments/run.py",
+    "skeletonclr",
+    "synthetic",
+    "data.size=tiny",
+    "method.channels=4",
+    "method.batch=8",
+    "method.queue=16",
+)
 
 
 def environment(home: Path) -> dict[str, str]:

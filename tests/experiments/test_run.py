@@ -12,19 +12,9 @@ import torch
 
 from tests.experiments import commands
 
-COMMAND = (
-    "experiments/run.py",
-    "skeletonclr",
-    "synthetic",
-    "data.size=tiny",
-    "method.channels=4",
-    "method.batch=8",
-    "method.queue=16",
-)
-
 
 def run(home: Path, *settings: str) -> subprocess.CompletedProcess[str]:
-    return commands.run(home, *COMMAND, *settings)
+    return commands.run(home, *commands.TINY, *settings)
 
 
 def folder_of(home: Path) -> Path:

@@ -26,13 +26,7 @@ pytestmark = pytest.mark.slow
 
 EPOCHS, STEPS = 24, 6  # steps of an epoch
 COMMAND = (
-    "experiments/run.py",
-    "skeletonclr",
-    "synthetic",
-    "data.size=tiny",
-    "method.channels=4",
-    "method.batch=8",
-    "method.queue=16",
+    *commands.TINY,
     "training.threads=1",  # sums are rounded otherwise by another number of threads
     "evaluation.baselines=false",
     "evaluation.pictures=false",

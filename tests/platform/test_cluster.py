@@ -186,7 +186,7 @@ def test_what_a_launcher_may_still_start_is_waited_for(
     cluster.require_room("training", workers=4, cpus=1, gpus=1)
     (line,) = caplog.messages
     assert line.startswith("training needs 4 workers with 1 CPU and 1 GPU each, there is room for")
-    assert line.endswith(": waiting for nodes that the cluster may start")
+    assert line.endswith(": set training.gpus_per_worker=0, unless the cluster starts nodes")
     assert cluster.gpus_per_worker(None, 4, 1.0) == 0.0  # only what is there now
 
 
@@ -280,7 +280,7 @@ def test_a_real_cluster_is_asked_and_one_that_a_launcher_made_may_grow(
     two_nodes.add_node(num_cpus=1)
     two_nodes.wait_for_nodes()
     with caplog.at_level(logging.WARNING), cluster.connected(ask):
-        assert "waiting for nodes that the cluster may start" in caplog.text
+        assert "unless the cluster starts nodes" in caplog.text
 
 
 @pytest.mark.slow

@@ -127,14 +127,14 @@ def test_status_that_the_run_has_given_itself_counts(
 
 
 def test_the_guardian_is_cheap_and_apart_and_leaves_when_dismissed(tmp_path: Path) -> None:
-    began = time.perf_counter()
     guardian = Guardian(tmp_path)
-    assert time.perf_counter() - began < 0.2  # milliseconds where the machine has nothing else
     until(lambda: [p for p in guardians(tmp_path) if p.ppid() != os.getpid()])
     (process,) = [p for p in guardians(tmp_path) if p.ppid() != os.getpid()]
     assert process not in psutil.Process().children(recursive=True)
     assert os.getsid(process.pid) != os.getsid(0) and os.getpgid(process.pid) != os.getpgid(0)
     assert process.terminal() is None
+    loaded = Path(f"/proc/{process.pid}/maps").read_text()
+    assert not [name for name in ("torch", "numpy", "sqlalchemy", "pyarrow") if name in loaded]
     open_files = {fd.name: str(fd.readlink()) for fd in Path(f"/proc/{process.pid}/fd").iterdir()}
     assert open_files["1"] == open_files["2"] == "/dev/null"
     assert open_files.pop("0").startswith("pipe:")

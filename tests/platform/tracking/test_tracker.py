@@ -13,9 +13,10 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModelStatus
 
 from skelray.platform.config import RunConfig
+from skelray.platform.errors import DataError
 from skelray.platform.method import Method
 from skelray.platform.tracking import connection, store
-from skelray.platform.tracking.run_file import RunFile
+from skelray.platform.tracking.run_file import RunFile, Status
 from skelray.platform.tracking.tracker import Tracker
 from skelray.platform.training.checkpoint import Checkpoint
 from skelray.platform.training.metrics import MetricsFile
@@ -182,6 +183,44 @@ def test_model_is_listed_once_with_its_figures(
     assert f'load_model("models:/{models[0].model_id}")' in models[0].tags["mlflow.note.content"]
     assert [output.model_id for output in run.outputs.model_outputs] == [models[0].model_id]
     assert history(client, tracker.run_id, "eval/knn1/top1") == [(40, 50.0)]
+
+
+@pytest.mark.parametrize(
+    ("before", "kept"),
+    [("FINISHED", "FINISHED"), ("KILLED", "KILLED"), ("RUNNING", "KILLED"), (None, "FAILED")],
+)
+def test_another_evaluation_does_not_decide_how_the_run_has_ended(
+    before: Status | None, kept: str, client: MlflowClient, tmp_path: Path, config: RunConfig
+) -> None:
+    """A run that says RUNNING, though nobody works on it, was killed; a new one has no past."""
+    if before is not None:
+        with open_tracker(tmp_path, config):
+            pass
+        file = RunFile.read(tmp_path)
+        file.status = before
+        file.write(tmp_path)
+    for error in (ValueError, KeyError):  # and it stays so
+        with (
+            pytest.raises(error),
+            Tracker.open(tmp_path, config=config, tags=TAGS, keep_status=True) as tracker,
+        ):
+            assert tracker.run_id is not None
+            assert client.get_run(tracker.run_id).info.status == "RUNNING"
+            raise error
+        assert client.get_run(tracker.run_id).info.status == kept
+
+
+def test_a_run_that_cannot_be_opened_has_failed(
+    client: MlflowClient, tmp_path: Path, config: RunConfig
+) -> None:
+    with open_tracker(tmp_path, config) as first:
+        pass
+    (tmp_path / "evaluations.jsonl").write_text('{"step": 1}\n')
+    with pytest.raises(DataError, match=r"evaluations.jsonl is damaged"):
+        open_tracker(tmp_path, config)
+    assert first.run_id is not None
+    assert RunFile.read(tmp_path).status == "FAILED"
+    assert client.get_run(first.run_id).info.status == "FAILED"
 
 
 def test_what_comes_after_the_end_is_brought_and_leaves_the_status(

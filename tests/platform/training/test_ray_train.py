@@ -10,8 +10,9 @@ import pytest
 from ray.exceptions import ActorDiedError
 from ray.train import ControllerError, WorkerGroupError
 
+from skelray.platform.config import resolve
 from skelray.platform.errors import CheckpointError, SkelrayError
-from skelray.platform.training import ray_worker
+from skelray.platform.training import ray_train, ray_worker
 from skelray.platform.training.ray_train import _reason
 from skelray.platform.training.step import LossNotFiniteError, NotFiniteError
 
@@ -75,6 +76,28 @@ def test_what_may_pass_keeps_its_place(tmp_path: Path, monkeypatch: pytest.Monke
         RuntimeError, match=r"RuntimeError: shapes .* \(test_ray_train.py, line \d+"
     ):
         ray_worker.work({"folder": str(tmp_path)})
+
+
+def test_lacking_room_is_said_once_and_waited_for_in_vain_only_so_long(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = resolve("skeletonclr", "synthetic", ["training.patience=10"])
+    cluster = {"missing": "", "now": 0.0}
+    monkeypatch.setattr(ray_train.cluster, "lack", lambda *_, **__: cluster["missing"])
+    monkeypatch.setattr(ray_train.time, "monotonic", lambda: cluster["now"])
+    room = ray_train._Room(config, 0.0)
+
+    def look(now: float, missing: str) -> str:
+        cluster.update(now=now, missing=missing)
+        room.look()
+        return capsys.readouterr().out
+
+    said = "waiting for nodes, at most 10 s: no CPU\n"
+    moments = [(1, ""), (3, "no CPU"), (5, "no CPU"), (12, "no CPU"), (14, "")]
+    assert [look(*moment) for moment in moments] == ["", said, "", "", ""]
+    assert [look(16, "no CPU"), look(26, "no CPU")] == [said, ""]
+    with pytest.raises(SkelrayError, match="no node has come within 10 s: no CPU, or give the sam"):
+        look(28, "no CPU")
 
 
 def test_the_rank_that_knows_the_samples_speaks() -> None:
