@@ -1,4 +1,4 @@
-"""Several processes as one: gathers with and without gradient, synchronised BatchNorm, equal state.
+"""Several processes as one: gathers and sums with and without gradient, equal state.
 
 Everything here is the identity in a single process, so that methods need no special case.
 """
@@ -104,70 +104,6 @@ def mean_over_ranks(value: Tensor) -> Tensor:
     total = value.detach().clone()
     dist.all_reduce(total)
     return total / world_size()
-
-
-class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """BatchNorm over the batches of all ranks, on any device, with the keys of torch's BatchNorm.
-
-    `torch.nn.SyncBatchNorm` refuses CPU tensors. Takes (N, C, …) of any number of dimensions.
-    """
-
-    def _check_input_dim(self, input: Tensor) -> None:
-        if input.dim() < 2:
-            raise ValueError(f"expected at least 2 dimensions, got {input.dim()}")
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Normalises with the global batch's statistics in training, the running ones otherwise."""
-        if not self.training or world_size() == 1:
-            return super().forward(input)
-        x = input.to(torch.promote_types(input.dtype, torch.float32))
-        over = [d for d in range(x.dim()) if d != 1]
-        shape = [1, -1] + [1] * (x.dim() - 2)
-        rows = x.new_tensor(float(x.numel() // x.shape[1]))
-        count = sum_over_ranks(rows)
-        mean = sum_over_ranks(x.sum(over)) / count
-        centred = x - mean.view(shape)
-        variance = sum_over_ranks(centred.square().sum(over)) / count
-        self._update(mean, variance, float(count))
-        out = centred * torch.rsqrt(variance + self.eps).view(shape)
-        if self.affine:
-            out = out * self.weight.view(shape) + self.bias.view(shape)
-        return out.to(input.dtype)
-
-    @torch.no_grad()
-    def _update(self, mean: Tensor, variance: Tensor, count: float) -> None:
-        if self.running_mean is None or self.running_var is None:
-            return
-        assert self.num_batches_tracked is not None
-        self.num_batches_tracked.add_(1)
-        weight = self.momentum
-        if weight is None:  # cumulative average
-            weight = 1.0 / float(self.num_batches_tracked)
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), weight)
-        unbiased = variance * (count / max(count - 1.0, 1.0))
-        self.running_var.lerp_(unbiased.to(self.running_var.dtype), weight)
-
-
-def synchronise_batch_norm(module: nn.Module) -> nn.Module:
-    """Replaces every BatchNorm below `module` by a synchronised one with the same tensors."""
-    for name, child in list(module.named_children()):
-        if isinstance(child, nn.modules.batchnorm._BatchNorm) and not isinstance(
-            child, SyncBatchNorm
-        ):
-            replacement = SyncBatchNorm(
-                child.num_features,
-                child.eps,
-                child.momentum,
-                child.affine,
-                child.track_running_stats,
-            )
-            replacement._parameters = child._parameters
-            replacement._buffers = child._buffers
-            replacement.train(child.training)
-            setattr(module, name, replacement)
-        else:
-            synchronise_batch_norm(child)
-    return module
 
 
 def broadcast_state(module: nn.Module) -> None:

@@ -1,7 +1,8 @@
 """ST-GCN: graph convolutions over the joints, plain convolutions over time, in ten blocks.
 
-Source: LinguoLi/CrosSCLR, net/st_gcn.py. Shapes: N samples, M persons, R = N * M rows, C channels,
-T frames, V joints, K subsets of the graph.
+Source: LinguoLi/CrosSCLR, net/st_gcn.py. Shapes: N samples, M persons, R rows (at most N * M), C
+channels, T frames, V joints, K subsets of the graph. Rows lie in memory with the channels innermost
+(channels_last), which convolutions on CPUs and the product with the graph read fastest.
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ import re
 import torch
 from torch import Tensor, nn
 
+from skelray.platform.nn.batch_norm import BatchNorm
+from skelray.platform.nn.dropout import Dropout
+from skelray.platform.nn.rows import distinct_rows
+
 TEMPORAL_KERNEL = 9
 
 
@@ -18,7 +23,8 @@ class STGCN(nn.Module):
     """Encodes a skeleton sequence: (N, C, T, V, M) -> features (N, feature_dim).
 
     All persons pass the same network and count alike in the mean over persons, an absent one (all
-    zeros) too, as published. Outputs of `blocks[i]` are (R, C_i, T_i, V), row n * M + m.
+    zeros) too, as published. Where no dropout tells them apart, all absent ones are one row.
+    Outputs of `blocks[i]` are (R, C_i, T_i, V).
 
     Args:
         graph: adjacency (K, V, V) of `skelray.platform.skeleton.graph`.
@@ -41,7 +47,7 @@ class STGCN(nn.Module):
         self.adjacency: Tensor
         self.register_buffer("adjacency", graph.clone())
         self.feature_dim = feature_dim
-        self.input_norm = nn.BatchNorm1d(in_channels * graph.shape[1])
+        self.input_norm = BatchNorm(in_channels * graph.shape[1])
         outputs = [channels] * 4 + [2 * channels] * 3 + [4 * channels] * 2 + [feature_dim]
         inputs = [in_channels, *outputs[:-1]]
         self.blocks = nn.ModuleList(
@@ -60,10 +66,21 @@ class STGCN(nn.Module):
         """Features (N, feature_dim) of sequences (N, C, T, V, M)."""
         n, c, t, v, m = x.shape
         rows = x.permute(0, 4, 3, 1, 2).reshape(n * m, v * c, t)  # channels joint after joint
-        rows = self.input_norm(rows).view(n * m, v, c, t).permute(0, 2, 3, 1).contiguous()
+        repeats, place = None, None
+        if not (self.training and self._drops):
+            rows, repeats, place = distinct_rows(rows)
+        rows = self.input_norm(rows, repeats).view(-1, v, c, t).permute(0, 2, 3, 1)
+        rows = rows.contiguous(memory_format=torch.channels_last)
         for block in self.blocks:
-            rows = block(rows, self.adjacency)
-        return rows.mean((2, 3)).view(n, m, -1).mean(1)
+            rows = block(rows, self.adjacency, repeats)
+        features = rows.mean((2, 3))
+        if place is not None:
+            features = features[place]
+        return features.view(n, m, -1).mean(1)
+
+    @property
+    def _drops(self) -> bool:
+        return any(part.p > 0 for part in self.modules() if isinstance(part, Dropout))
 
 
 class STGCNBlock(nn.Module):
@@ -86,8 +103,8 @@ class STGCNBlock(nn.Module):
         super().__init__()
         self.graph = GraphConvolution(in_channels, out_channels, graph)
         self.temporal = nn.Sequential(
-            nn.BatchNorm2d(out_channels),
-            nn.ReLU(),
+            BatchNorm(out_channels),
+            nn.ReLU(inplace=True),
             nn.Conv2d(
                 out_channels,
                 out_channels,
@@ -95,8 +112,8 @@ class STGCNBlock(nn.Module):
                 stride=(stride, 1),
                 padding=(TEMPORAL_KERNEL // 2, 0),
             ),
-            nn.BatchNorm2d(out_channels),
-            nn.Dropout(dropout),
+            BatchNorm(out_channels),
+            Dropout(dropout),
         )
         self.residual: nn.Module | None = None
         if residual and in_channels == out_channels and stride == 1:
@@ -104,15 +121,34 @@ class STGCNBlock(nn.Module):
         elif residual:
             self.residual = nn.Sequential(
                 nn.Conv2d(in_channels, out_channels, 1, stride=(stride, 1)),
-                nn.BatchNorm2d(out_channels),
+                BatchNorm(out_channels),
             )
 
-    def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
-        """The block's output; `adjacency` (K, V, V) is the graph before edge importance."""
-        y = self.temporal(self.graph(x, adjacency))
-        if self.residual is not None:
-            y = y + self.residual(x)
-        return torch.relu(y)
+    def forward(self, x: Tensor, adjacency: Tensor, repeats: Tensor | None = None) -> Tensor:
+        """The block's output.
+
+        `adjacency` (K, V, V) is the graph before edge importance, `repeats` (R,) how many equal
+        rows each row stands for.
+        """
+        first_norm, relu, convolution, second_norm, dropout = self.temporal
+        y = convolution(relu(first_norm(self.graph(x, adjacency), repeats)))
+        y = dropout(second_norm(y, repeats))
+        if isinstance(self.residual, nn.Sequential):
+            y += self._projected(x, self.residual, repeats)
+        elif self.residual is not None:
+            y += x
+        return y.relu_()
+
+    @staticmethod
+    def _projected(x: Tensor, residual: nn.Sequential, repeats: Tensor | None) -> Tensor:
+        convolution, norm = residual
+        assert isinstance(convolution, nn.Conv2d)
+        # the frames are picked beforehand: oneDNN's strided 1x1 convolution writes past its
+        # workspace in this layout (uxlfoundation/oneDNN, issue 6035)
+        picked = x[:, :, :: convolution.stride[0]]
+        y = nn.functional.conv2d(picked, convolution.weight, convolution.bias)
+        projected: Tensor = norm(y, repeats)
+        return projected
 
 
 class GraphConvolution(nn.Module):
@@ -129,19 +165,18 @@ class GraphConvolution(nn.Module):
 
     def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
         """Output for x and the graph `adjacency` (K, V, V)."""
+        rows, channels, frames, joints = x.shape
         edges = adjacency * self.edge_importance
-        subsets, joints, _ = edges.shape
-        flat = x.reshape(-1, joints)
-        mixed = torch.cat(
-            [(flat @ edge).view(x.shape) for edge in edges], dim=1
-        )  # (R, K*C_in, T, V)
-        weight = self.conv.weight.view(subsets, -1, x.shape[1]).transpose(0, 1).flatten(1)
-        assert self.conv.bias is not None
-        bias = self.conv.bias.view(subsets, -1).T @ edges.sum(
-            1
-        )  # (C_out, V): spread by the edges too
+        subsets = len(edges)
+        targets = edges.permute(2, 0, 1).reshape(-1, joints)  # (V * K, V)
+        by_joint = x.permute(0, 2, 3, 1).reshape(-1, joints, channels)
+        mixed = torch.bmm(targets.expand(len(by_joint), -1, -1), by_joint)
+        mixed = mixed.view(rows, frames, joints, -1).permute(0, 3, 1, 2)  # (R, K * C_in, T, V)
+        weight = self.conv.weight.view(subsets, -1, channels).transpose(0, 1).flatten(1)
         y = nn.functional.conv2d(mixed, weight[:, :, None, None])
-        return y + bias[:, None]
+        assert self.conv.bias is not None
+        bias = edges.sum(1).T @ self.conv.bias.view(subsets, -1)  # (V, C_out): spread by the edges
+        return y + bias.T[:, None]
 
 
 # (pattern of the published state_dict's keys, our key)

@@ -20,6 +20,7 @@ from torch import Tensor
 from skelray.platform import distributed
 from skelray.platform.errors import UsageError
 from skelray.platform.method import Batch, Method, Phase, Progress, matches
+from skelray.platform.nn.batch_norm import synchronise_batch_norm
 from skelray.platform.training import checkpoint
 from skelray.platform.training.checkpoint import Checkpoint
 from skelray.platform.training.clock import Clock
@@ -88,7 +89,7 @@ class _Run:
             return resumed
         distributed.broadcast_state(self.method)
         if distributed.world_size() > 1:
-            distributed.synchronise_batch_norm(self.method)
+            synchronise_batch_norm(self.method)
         if self.loop.compile:
             for name in self.method.encoders:
                 self.method.get_submodule(name).compile()

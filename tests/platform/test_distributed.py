@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from skelray.platform import distributed
+from skelray.platform.nn.batch_norm import BatchNorm, synchronise_batch_norm
 from tests.toys import on_ranks
 
 WORLD = 2
@@ -50,8 +51,8 @@ def normalise(network: nn.Sequential, take: Callable[[Tensor], Tensor]) -> dict[
 
 
 def normalise_rows(momentum: float | None) -> dict[str, Tensor]:
-    network = distributed.synchronise_batch_norm(batch_norm(momentum))
-    assert isinstance(network[0], distributed.SyncBatchNorm)
+    network = synchronise_batch_norm(batch_norm(momentum))
+    assert isinstance(network[0], BatchNorm)
     return normalise(network, rows_of_rank)
 
 
@@ -165,7 +166,7 @@ def test_a_single_process_is_the_identity() -> None:
         distributed.mean_over_ranks,
     ):
         assert function(x) is x
-    ours, theirs = distributed.synchronise_batch_norm(batch_norm(0.3)), batch_norm(0.3)
+    ours, theirs = synchronise_batch_norm(batch_norm(0.3)), batch_norm(0.3)
     assert torch.equal(ours(x), theirs(x))
     distributed.assert_equal_state(ours)
     assert distributed.from_rank_zero(3) == 3
@@ -175,7 +176,7 @@ def test_synchronised_batch_norm_keeps_tensors_and_keys() -> None:
     network = nn.Sequential(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), nn.BatchNorm2d(3))
     network[1].eval()
     before = network.state_dict()
-    again = distributed.synchronise_batch_norm(distributed.synchronise_batch_norm(network))
+    again = synchronise_batch_norm(synchronise_batch_norm(network))
     after = again.state_dict()
     assert list(after) == list(before)
     assert all(after[key].data_ptr() == before[key].data_ptr() for key in before)

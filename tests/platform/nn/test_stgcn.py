@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from skelray.platform.nn import stgcn
 from skelray.platform.nn.stgcn import STGCN, published_key
 from skelray.platform.skeleton.graph import adjacency
 from skelray.platform.skeleton.specs import COCO, KINECT_V2
@@ -160,3 +161,37 @@ def test_half_precision_autocast_stays_near_float32():
         feature = half(x)
     with torch.no_grad():
         close(feature.float(), encoder(x), 0.05)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_absent_persons_are_computed_once_with_equal_outcome(training):
+    """Against the network that is told of no equal rows, in float64."""
+    torch.manual_seed(0)
+    x = torch.randn(6, 3, 20, 25, 2, dtype=torch.float64)
+    x[1:5, ..., 1] = 0
+    target = torch.randn(6, 256, dtype=torch.float64)
+    found = []
+    for told in (False, True):
+        encoder = build(dropout=0.0).double().train(training)
+        sizes = []
+        encoder.blocks[0].register_forward_hook(lambda _, __, y, sizes=sizes: sizes.append(len(y)))
+        with pytest.MonkeyPatch.context() as patch:
+            if not told:
+                patch.setattr(stgcn, "distinct_rows", lambda rows: (rows, None, None))
+            features = encoder(x)
+        (features * target).sum().backward()
+        assert sizes == [9 if told else 12]
+        gradients = {f"gradient {n}": p.grad for n, p in encoder.named_parameters()}
+        found.append({"features": features.detach(), **gradients, **encoder.state_dict()})
+    for name, expected in found[0].items():
+        scale = expected.abs().max().clamp(min=1.0) if expected.is_floating_point() else 1
+        assert (found[1][name] - expected).abs().max() <= 1e-10 * scale, name
+
+
+def test_dropout_tells_absent_persons_apart():
+    encoder = build(dropout=0.5).train()
+    sizes = []
+    encoder.blocks[0].register_forward_hook(lambda _, __, y: sizes.append(len(y)))
+    encoder(torch.zeros(3, 3, 20, 25, 2))
+    encoder.eval()(torch.zeros(3, 3, 20, 25, 2))
+    assert sizes == [6, 1]
