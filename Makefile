@@ -30,10 +30,8 @@ format: $(STAMP) ## rewrite the sources as lint wants them
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
-bench: $(STAMP) ## run every script in benchmarks/, one after another
-	@set -e; for script in $(sort $(wildcard benchmarks/*.py)); do \
-		echo "== $$script"; $(BIN)/python $$script; \
-	done
+bench: $(STAMP) ## measure speed, and say what moved from the stored ratios
+	$(BIN)/python benchmarks/regression.py
 
 clean: ## remove caches and build output (keeps .venv and SKELRAY_HOME)
 	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache

@@ -9,7 +9,6 @@ other names. Nothing else should run meanwhile: each line says how busy other pr
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import multiprocessing
 import os
@@ -23,6 +22,8 @@ from typing import NamedTuple
 
 import numpy as np
 import psutil
+from measure import conclude
+from measure import parser as parser_of
 from tqdm.auto import tqdm
 
 from skelray.datasets.ntu.parser import SkeletonFile, parse_skeleton
@@ -72,8 +73,8 @@ def cpu_seconds(read: Callable[[Path], SkeletonFile], files: Sequence[Path]) -> 
     return time.process_time() - began
 
 
-def compare_parsers(files: Sequence[Path], rounds: int) -> None:
-    """Reads the same files with both in turn and prints the fastest round of each."""
+def compare_parsers(files: Sequence[Path], rounds: int) -> float:
+    """Reads the same files with both in turn and prints the fastest round of each; their ratio."""
     for path in files:
         for name, expected in line_by_line(path)._asdict().items():
             np.testing.assert_array_equal(getattr(ours(path), name), expected, strict=True)
@@ -85,7 +86,8 @@ def compare_parsers(files: Sequence[Path], rounds: int) -> None:
     for name, measured in times.items():
         each = min(measured) / len(files)
         print(f"{name:14s} {1000 * each:7.2f} ms a file  {size / min(measured) / MB:7.1f} MB/s")
-    print(f"parsing: {min(times['line by line']) / min(times['ours']):.2f} times line by line\n")
+    print()
+    return min(times["line by line"]) / min(times["ours"])
 
 
 class Measured(NamedTuple):
@@ -193,7 +195,7 @@ def linked(folder: Path, files: Sequence[Path], count: int) -> Path:
 
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--recordings", type=int, default=2048, help="of the larger set")
     parser.add_argument("--rounds", type=int, default=10, help="of the two parsers")
     given = parser.parse_args()
@@ -203,7 +205,7 @@ def main() -> None:
         folder = Path(temporary)
         Synthetic().generate(folder / "generated", size="tiny", seed=0)
         files = sorted((folder / "generated").glob("*.skeleton"))
-        compare_parsers(files, given.rounds)
+        parsing = compare_parsers(files, given.rounds)
 
         warm = linked(folder / "warm", files, 16 * len(cores))
         small = linked(folder / "small", files, given.recordings // 4)
@@ -212,9 +214,15 @@ def main() -> None:
         many = measured(cores, large, warm)
         one = measured(cores[:1], large, warm)
     print(
-        f"scaling: {one.seconds / many.seconds:.2f} times one core's recordings/s on {len(cores)}\n"
         f"memory for 4 times the recordings: driver {many.driver / few.driver:.2f} times, "
         f"worker {many.worker / few.worker:.2f} times"
+    )
+    conclude(
+        given,
+        {
+            "parsing, times line by line": parsing,
+            f"recordings/s on {len(cores)} cores, times one": one.seconds / many.seconds,
+        },
     )
 
 

@@ -20,10 +20,11 @@ from torch import Tensor
 PAIRS = 5  # of so many recordings one has two persons
 
 
-def clips(count: int) -> Tensor:
-    """Made-up clips (N, 3, 50, 25, 2) that move as people do: smoothly, and often alone."""
+def clips(count: int, frames: int = 50) -> Tensor:
+    """Made-up clips (N, 3, T, 25, 2) that move as people do: smoothly, and often alone."""
     torch.manual_seed(0)
-    x = torch.randn(count, 3, 25, 2)[:, :, None] + 0.05 * torch.randn(count, 3, 50, 25, 2).cumsum(2)
+    steps = 0.05 * torch.randn(count, 3, frames, 25, 2)
+    x = torch.randn(count, 3, 1, 25, 2) + steps.cumsum(2)
     x[torch.arange(count) % PAIRS > 0, ..., 1] = 0.0
     return x
 

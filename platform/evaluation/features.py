@@ -31,6 +31,7 @@ from skelray.platform.errors import CheckpointError, DataError
 from skelray.platform.evaluation.labelled import Labelled
 from skelray.platform.method import Method, Views
 from skelray.platform.progress import progress_bar
+from skelray.platform.training.allocation import keep_freed_memory
 from skelray.platform.training.build import load_method
 from skelray.platform.training.checkpoint import Checkpoint
 
@@ -152,6 +153,8 @@ class _Extractor:
 
     def __init__(self, checkpoint: Path, source: Source, outputs: Sequence[str]) -> None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if device.type == "cpu":
+            keep_freed_memory()
         self.method = load_method(checkpoint, source.spec).to(device).eval().requires_grad_(False)
         self.data = {
             # every frame is read once: a copy of all of them on the device would not pay

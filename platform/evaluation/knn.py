@@ -22,7 +22,7 @@ class Neighbours:
 
 
 def nearest(
-    train: Tensor, test: Tensor, k: int, *, test_block: int = 1024, train_block: int = 16384
+    train: Tensor, test: Tensor, k: int, *, test_block: int = 1024, train_block: int = 4096
 ) -> Neighbours:
     """Neighbours in `train` (m, D) of each row of `test` (n, D); DataError where m < k.
 
@@ -34,26 +34,24 @@ def nearest(
             f"{k} neighbours were asked for among {len(train)} training recordings: "
             "lower evaluation.knn"
         )
-    found = [_nearest_of_block(train, block, k, train_block) for block in test.split(test_block)]
+    bank, queries = normalize(train, dim=1), normalize(test, dim=1)
+    found = [_nearest_of_block(bank, block, k, train_block) for block in queries.split(test_block)]
     similarity, index = (torch.cat(pieces) for pieces in zip(*found, strict=True))
     return Neighbours(similarity=similarity, index=index)
 
 
 def _nearest_of_block(
-    train: Tensor, test: Tensor, k: int, train_block: int
+    bank: Tensor, queries: Tensor, k: int, train_block: int
 ) -> tuple[Tensor, Tensor]:
-    queries = normalize(test, dim=1)
-    similarity = torch.empty(len(test), 0)
-    index = torch.empty(len(test), 0, dtype=torch.int64)
-    start = 0
-    for block in train.split(train_block):
-        here = queries @ normalize(block, dim=1).T
-        rows = torch.arange(start, start + len(block)).expand(len(test), -1)
-        start += len(block)
-        candidates = torch.cat([similarity, here], dim=1)
-        similarity, chosen = candidates.topk(min(k, candidates.shape[1]), dim=1)
-        index = torch.cat([index, rows], dim=1).gather(1, chosen)
-    return similarity, index
+    """The best of each block of unit rows, then the best of these."""
+    found = []
+    for start in range(0, len(bank), train_block):
+        block = bank[start : start + train_block]
+        similarity, index = (queries @ block.T).topk(min(k, len(block)), dim=1)
+        found.append((similarity, index + start))
+    similarity, index = (torch.cat(pieces, dim=1) for pieces in zip(*found, strict=True))
+    similarity, chosen = similarity.topk(k, dim=1)
+    return similarity, index.gather(1, chosen)
 
 
 def vote(labels: Tensor) -> Tensor:

@@ -13,12 +13,13 @@ class Dropout(nn.Dropout):
     """torch's dropout; on CPUs, where that draws a number for each element, with 4 or 8 in one.
 
     There the probability is rounded to a multiple of 2⁻¹⁶, and kept elements are scaled by what it
-    then is: the expectation stays exact.
+    then is: the expectation stays exact. Compiled graphs draw as torch's does there.
     """
 
     def forward(self, input: Tensor) -> Tensor:
         """Zeroes elements in training and scales the others; any shape."""
-        if not self.training or self.p in (0.0, 1.0) or input.device.type != "cpu":
+        off = not self.training or self.p in (0.0, 1.0)
+        if off or input.device.type != "cpu" or torch.compiler.is_compiling():
             return super().forward(input)
         dropped: Tensor = _Drop.apply(input, self.p)
         return dropped
