@@ -1,7 +1,7 @@
 """How benchmarks measure: contestants in processes of their own, called in turn; ratios as JSON.
 
-What is compared runs alternately, so that a slower hour of the machine falls on all alike, and each
-in its own process, so that none profits from another's settings.
+Contestants of `compete` run alternately, so that a slower hour of the machine falls on all alike,
+and each in its own process, so that none profits from another's settings.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ def compete(contestants: Mapping[str, Build], rounds: int, *, warm: int = 2) -> 
         here, there = context.Pipe()
         process = context.Process(target=_serve, args=(build, there), daemon=False)
         process.start()
+        there.close()  # else the end of the process would not be noticed
         processes[name] = process, here
     times: dict[str, list[float]] = {name: [] for name in contestants}
     try:
         for number in tqdm(range(warm + rounds), unit=" rounds"):
             for name, (_, connection) in processes.items():
                 connection.send("call")
-                took = connection.recv()
+                took = _answer(connection)
                 if isinstance(took, str):
                     sys.exit(f"{name} has failed:\n{took}")
                 if number >= warm:
@@ -46,6 +47,14 @@ def compete(contestants: Mapping[str, Build], rounds: int, *, warm: int = 2) -> 
             connection.close()
             process.join()
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _answer(connection: Connection) -> float | str:
+    try:
+        answer: float | str = connection.recv()
+        return answer
+    except EOFError:
+        return "its process was killed"
 
 
 def _serve(build: Build, connection: Connection) -> None:

@@ -65,7 +65,9 @@ def main() -> None:
     print("== compared with the stored ratios")
     print("\n".join(lines) or f"nothing moved by more than {MOVED:.0%}")
     if given.store:
-        STORED.write_text(json.dumps({**stored, **now}, indent=1) + "\n")
+        kept = {**stored, **now}
+        ordered = {script: kept[script] for script in SCRIPTS if script in kept}
+        STORED.write_text(json.dumps(ordered, indent=1) + "\n")
     elif fell:
         sys.exit(1)
 

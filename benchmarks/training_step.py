@@ -57,7 +57,7 @@ def endless(load: Callable[[], object]) -> Iterator[tuple[Tensor, Tensor]]:
 def skelray(
     batch: int, dropout: float, precision: str, *, bare: bool = False
 ) -> Callable[[], object]:
-    """One step as a training worker runs it, or only what no loop can do without."""
+    """One step with all that a training worker does in it, or only what no loop can do without."""
     from skelray.datasets.ntu.dataset import NTU60
     from skelray.methods.crossclr.skeletonclr import SkeletonCLR, SkeletonCLRConfig
     from skelray.platform.estimate import made_up_batch
@@ -122,7 +122,8 @@ def main() -> None:
         base = medians["script float32"]
         ratios |= {
             f"step float32, dropout {dropout}": base / medians["skelray float32"],
-            f"step bf16, dropout {dropout}": base / medians["skelray bf16"],
+            f"step bf16 to script float32, dropout {dropout}": base / medians["skelray bf16"],
+            f"step bf16, dropout {dropout}": medians["script bf16"] / medians["skelray bf16"],
             f"around the bare step, dropout {dropout}": medians["skelray float32, bare"]
             / medians["skelray float32"],
         }

@@ -5,11 +5,13 @@ Shapes: R rows, C channels.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import batch_norm
 
 from skelray.platform.distributed import sum_over_ranks, world_size
@@ -30,15 +32,14 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         """Normalises with the batch's statistics in training, the running ones otherwise.
 
         Row r counts `repeats[r]` times, (R,) float: as if the batch held it so often. The gradient
-        that comes for it must then be the sum of all of them, as indexing gives it.
+        that comes for it must then be the sum of all of theirs.
         """
-        if not self.training or (world_size() == 1 and repeats is None):
+        if not self.training or (world_size() == 1 and repeats is None and not input.is_cpu):
             return super().forward(input)
-        rows = input.new_ones(len(input)) if repeats is None else repeats
-        rows = rows.to(torch.promote_types(input.dtype, torch.float32))
+        # on CPUs for all: torch's kernel for channels_last sums without care, to four digits
         with torch.autocast(input.device.type, enabled=False):  # sums are products of matrices
             out, mean, variance, count = _Normalise.apply(
-                input, self.weight, self.bias, rows, self.eps
+                input, self.weight, self.bias, repeats, self.eps
             )
         self._update(mean, variance, count)
         normalised: Tensor = out
@@ -59,44 +60,52 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 class _Normalise(Function):
-    """Sums over rows and ranks; the passes over all elements are those of torch's own kernels."""
+    """Statistics from sums over positions, rows and ranks, each in at least float32."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, rows: Tensor, eps: float
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        repeats: Tensor | None,
+        eps: float,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        exact = x.to(rows.dtype)
-        count = sum_over_ranks(rows.sum() * x[0, 0].numel())
+        exact = x.to(torch.promote_types(x.dtype, torch.float32))
+        rows = exact.new_ones(len(x)) if repeats is None else repeats.to(exact.dtype)
+        count = sum_over_ranks(rows.sum() * math.prod(x.shape[2:]))
         mean = sum_over_ranks(rows @ _per_row(exact)) / count
         centred = _scaled(exact, torch.ones_like(mean), -mean)
-        variance = sum_over_ranks(rows @ _per_row(centred.square())) / count
-        ctx.save_for_backward(x, weight, rows, mean, variance, count)
+        variance = sum_over_ranks(rows @ _per_row(centred.square_())) / count
+        ctx.save_for_backward(x, weight, None if repeats is None else rows, mean, variance, count)
         ctx.eps = eps
         ctx.mark_non_differentiable(mean, variance, count)
         return batch_norm(x, mean, variance, weight, bias, eps=eps), mean, variance, count
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, rows, mean, variance, count = ctx.saved_tensors
-        known = torch.ones_like(mean) if weight is None else weight
-        # as if mean and variance were given …
-        direct, for_weight, for_bias = torch.ops.aten.native_batch_norm_backward(
-            gradient, x, known, mean, variance, None, None, False, ctx.eps, [True, True, True]
-        )
-        # … less what goes through them, which every row moves as often as it counts
-        both = sum_over_ranks(torch.stack([for_weight, for_bias]).to(mean.dtype)) / count
         scale = torch.rsqrt(variance + ctx.eps)
-        slope = known * scale.square() * both[0]
-        through = _scaled(x, slope, known * scale * both[1] - slope * mean)
-        through *= rows.to(x.dtype).view(-1, *[1] * (x.dim() - 1))
+        normalised = _scaled(x, scale, -mean * scale)
+        for_bias = _per_row(gradient).sum(0)
+        for_weight = _per_row(gradient * normalised).sum(0)
+        # what every position moves through mean and variance, as often as its row counts
+        through = sum_over_ranks(torch.stack([for_weight, for_bias])) / count
+        through = _scaled(normalised, *through)
+        if rows is not None:
+            through *= rows.to(x.dtype).view(-1, *[1] * (x.dim() - 1))
+        outer = scale if weight is None else scale * weight
+        for_input = _scaled(gradient - through, outer, torch.zeros_like(outer))
         if weight is None:
-            return direct - through, None, None, None, None
-        return direct - through, for_weight, for_bias, None, None
+            return for_input, None, None, None, None
+        return for_input, for_weight.to(weight.dtype), for_bias.to(weight.dtype), None, None
 
 
 def _per_row(x: Tensor) -> Tensor:
-    """Sums over all but rows and channels, (R, C)."""
-    return x.flatten(2).sum(2) if x.dim() > 2 else x
+    """Sums over all but rows and channels, (R, C), in at least float32."""
+    kind = torch.promote_types(x.dtype, torch.float32)
+    return x.flatten(2).sum(2, dtype=kind) if x.dim() > 2 else x.to(kind)
 
 
 def _scaled(x: Tensor, slope: Tensor, offset: Tensor) -> Tensor:

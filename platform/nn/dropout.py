@@ -13,7 +13,7 @@ class Dropout(nn.Dropout):
     """torch's dropout; on CPUs, where that draws a number for each element, with 4 or 8 in one.
 
     There the probability is rounded to a multiple of 2⁻¹⁶, and kept elements are scaled by what it
-    then is: the expectation stays exact. Compiled graphs draw as torch's does there.
+    then is, so that the expectation stays. Compiled graphs draw as torch's does there.
     """
 
     def forward(self, input: Tensor) -> Tensor:

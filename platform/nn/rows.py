@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 
-def distinct_rows(rows: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Rows (R, …) with one for all that are zero throughout: absent persons.
+@dataclass(frozen=True)
+class DistinctRows:
+    """Rows (D, …) that stand for R given ones; the last for all that are zero throughout."""
 
-    Returns:
-        The distinct rows (D, …), how many rows each stands for (D,) float, and the distinct row of
-        each given one (R,) int64. Where no two are zero, the rows as they are, None and None: so
-        also in graphs that are compiled or exported, whose shapes must not depend on values.
+    rows: Tensor
+    repeats: Tensor | None  # (D,) float: how many each stands for; None: one
+    place: Tensor | None = None  # (R,) int64: of each given row among present, then absent ones
+
+    def spread(self, features: Tensor) -> Tensor:
+        """Features (D, …) of the rows, for each given row (R, …)."""
+        if self.repeats is None or self.place is None:
+            return features
+        absent = len(self.place) - len(features) + 1
+        # repeated by `expand`, whose backward sums in a fixed order; that of an index that
+        # occurs several times does not on several threads
+        every = torch.cat([features[:-1], features[-1:].expand(absent, *features.shape[1:])])
+        return every[self.place]
+
+
+def distinct_rows(rows: Tensor) -> DistinctRows:
+    """One row for all of `rows` (R, …) that are zero throughout: absent persons.
+
+    The rows as they are where less than two are zero, where a gradient is to reach each of them,
+    and in graphs that are compiled or exported, whose shapes must not depend on values.
     """
-    if torch.compiler.is_compiling():
-        return rows, None, None
-    present = rows.flatten(1).any(1)
-    absent = int((~present).sum())
+    if torch.compiler.is_compiling() or (rows.requires_grad and torch.is_grad_enabled()):
+        return DistinctRows(rows, None)
+    zero = ~rows.flatten(1).any(1)
+    absent = int(zero.sum())
     if absent < 2:
-        return rows, None, None
-    place = torch.where(present, present.cumsum(0) - 1, len(rows) - absent)
-    kept = torch.cat([present.nonzero()[:, 0], (~present).nonzero()[0]])
+        return DistinctRows(rows, None)
+    order = zero.to(torch.int8).argsort(stable=True)  # present ones first
+    kept = order[: len(rows) - absent + 1]
     repeats = torch.ones(len(kept), device=rows.device)
     repeats[-1] = absent
-    return rows[kept], repeats, place
+    return DistinctRows(rows[kept], repeats, order.argsort())

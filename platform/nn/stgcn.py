@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from skelray.platform.nn.batch_norm import BatchNorm
 from skelray.platform.nn.dropout import Dropout
-from skelray.platform.nn.rows import distinct_rows
+from skelray.platform.nn.rows import DistinctRows, distinct_rows
 
 TEMPORAL_KERNEL = 9
 
@@ -66,21 +66,18 @@ class STGCN(nn.Module):
         """Features (N, feature_dim) of sequences (N, C, T, V, M)."""
         n, c, t, v, m = x.shape
         rows = x.permute(0, 4, 3, 1, 2).reshape(n * m, v * c, t)  # channels joint after joint
-        repeats, place = None, None
-        if not (self.training and self._drops):
-            rows, repeats, place = distinct_rows(rows)
-        rows = self.input_norm(rows, repeats).view(-1, v, c, t).permute(0, 2, 3, 1)
+        distinct = DistinctRows(rows, None) if self._drops else distinct_rows(rows)
+        repeats = distinct.repeats
+        rows = self.input_norm(distinct.rows, repeats).view(-1, v, c, t).permute(0, 2, 3, 1)
         rows = rows.contiguous(memory_format=torch.channels_last)
         for block in self.blocks:
             rows = block(rows, self.adjacency, repeats)
-        features = rows.mean((2, 3))
-        if place is not None:
-            features = features[place]
-        return features.view(n, m, -1).mean(1)
+        return distinct.spread(rows.mean((2, 3))).view(n, m, -1).mean(1)
 
     @property
     def _drops(self) -> bool:
-        return any(part.p > 0 for part in self.modules() if isinstance(part, Dropout))
+        parts = (part for part in self.modules() if isinstance(part, Dropout))
+        return any(part.training and part.p > 0 for part in parts)
 
 
 class STGCNBlock(nn.Module):
@@ -143,8 +140,9 @@ class STGCNBlock(nn.Module):
     def _projected(x: Tensor, residual: nn.Sequential, repeats: Tensor | None) -> Tensor:
         convolution, norm = residual
         assert isinstance(convolution, nn.Conv2d)
-        # the frames are picked beforehand: oneDNN's strided 1x1 convolution writes past its
-        # workspace in this layout (uxlfoundation/oneDNN, issue 6035)
+        # the frames are picked beforehand: where there are few channels, oneDNN's gradient of a
+        # strided 1x1 convolution's weights writes past its workspace in this layout
+        # (uxlfoundation/oneDNN, issue 6035)
         picked = x[:, :, :: convolution.stride[0]]
         y = nn.functional.conv2d(picked, convolution.weight, convolution.bias)
         projected: Tensor = norm(y, repeats)
@@ -170,7 +168,7 @@ class GraphConvolution(nn.Module):
         subsets = len(edges)
         targets = edges.permute(2, 0, 1).reshape(-1, joints)  # (V * K, V)
         by_joint = x.permute(0, 2, 3, 1).reshape(-1, joints, channels)
-        mixed = torch.bmm(targets.expand(len(by_joint), -1, -1), by_joint)
+        mixed = torch.bmm(targets.expand(by_joint.shape[0], -1, -1), by_joint)
         mixed = mixed.view(rows, frames, joints, -1).permute(0, 3, 1, 2)  # (R, K * C_in, T, V)
         weight = self.conv.weight.view(subsets, -1, channels).transpose(0, 1).flatten(1)
         y = nn.functional.conv2d(mixed, weight[:, :, None, None])

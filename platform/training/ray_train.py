@@ -28,13 +28,13 @@ from ray.train import (
     TrainingFailedError,
     WorkerGroupError,
 )
-from ray.train.v2.api.config import FailureConfig
+from ray.train.v2.api import config as v2
 
 from skelray.platform import cluster
 from skelray.platform.config import RunConfig
 from skelray.platform.data.streaming import READER_CPUS
 from skelray.platform.errors import SkelrayError
-from skelray.platform.training import interruption
+from skelray.platform.training import allocation, interruption
 from skelray.platform.training.checkpoint import Checkpoint, latest, set_damaged_aside
 from skelray.platform.training.clock import Clock
 from skelray.platform.training.interruption import Interruption
@@ -144,11 +144,12 @@ def _trainer(
             resources_per_worker={"CPU": training.cpus_per_worker}
             | ({"GPU": gpus} if gpus else {}),
         ),
-        run_config=ray.train.RunConfig(
+        run_config=v2.RunConfig(
             # a name of its own: Ray would restore its own state of an earlier start
             name=f"train-{time.strftime('%Y%m%d-%H%M%S')}",
             storage_path=str(folder / "ray"),
-            failure_config=FailureConfig(
+            worker_runtime_env={"env_vars": {} if gpus else allocation.KEEP_FREED_MEMORY},
+            failure_config=v2.FailureConfig(
                 max_failures=0, controller_failure_limit=0, max_preemption_failures=0
             ),
         ),

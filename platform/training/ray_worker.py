@@ -18,7 +18,6 @@ from skelray.platform.config import build
 from skelray.platform.errors import SkelrayError, first_cause, in_one_line
 from skelray.platform.logs import logged_to
 from skelray.platform.training import interruption
-from skelray.platform.training.allocation import keep_freed_memory
 from skelray.platform.training.clock import Clock
 from skelray.platform.training.job import training_loop
 from skelray.platform.training.lock import ORPHAN, TRAINING, only_one
@@ -66,8 +65,6 @@ def _train(rank: int, given: Mapping[str, Any]) -> None:
     local = ray.train.get_context().get_local_world_size()
     torch.set_num_threads(config.training.threads or max(1, (os.cpu_count() or 1) // local))
     device = ray.train.torch.get_device()
-    if device.type == "cpu":
-        keep_freed_memory()
     folder = Path(given["folder"])
     # a killed driver's worker writes until Ray has ended it: it must not write beside this one
     alone = only_one(folder, TRAINING, patience=ORPHAN) if rank == 0 else nullcontext()

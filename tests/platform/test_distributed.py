@@ -16,6 +16,7 @@ from tests.toys import on_ranks
 WORLD = 2
 PIECES = 4  # rows of a rank
 MOMENTA = (0.3, None)
+REPEATS = (torch.tensor([1.0, 1, 1, 4]), torch.tensor([1.0, 1, 1, 2]))
 
 
 def data(*shape: int, seed: int = 0) -> Tensor:
@@ -54,6 +55,31 @@ def normalise_rows(momentum: float | None) -> dict[str, Tensor]:
     network = synchronise_batch_norm(batch_norm(momentum))
     assert isinstance(network[0], BatchNorm)
     return normalise(network, rows_of_rank)
+
+
+def repeated_rows() -> dict[str, Tensor]:
+    """Rows of which the last on each rank counts so often: another number on either."""
+    norm = BatchNorm(3).double()
+    x = rows_of_rank(data(WORLD * PIECES, 3, 5)).requires_grad_()
+    y = norm(x, REPEATS[distributed.rank()])
+    (y * rows_of_rank(data(WORLD * PIECES, 3, 5, seed=1))).sum().backward()
+    return {"output": y.detach(), "gradient": x.grad, "running_var": norm.running_var}
+
+
+def test_repeated_rows_over_ranks_are_those_of_the_whole_batch(
+    on_each: list[dict[str, dict[str, Tensor]]],
+) -> None:
+    norm, counts = nn.BatchNorm1d(3).double(), torch.cat(REPEATS).long()
+    x = data(WORLD * PIECES, 3, 5).requires_grad_()
+    y = norm(x.repeat_interleave(counts, dim=0))
+    gradient = data(WORLD * PIECES, 3, 5, seed=1) / counts[:, None, None]
+    (y * gradient.repeat_interleave(counts, dim=0)).sum().backward()
+    first = counts.cumsum(0) - counts
+    expected = {"output": y.detach()[first], "gradient": x.grad}
+    for name, value in expected.items():
+        ours = torch.cat([found["repeats"][name] for found in on_each])
+        torch.testing.assert_close(ours, value, rtol=1e-10, atol=1e-10, msg=name)
+    torch.testing.assert_close(on_each[1]["repeats"]["running_var"], norm.running_var)
 
 
 @pytest.mark.parametrize("momentum", MOMENTA)
@@ -144,7 +170,7 @@ def work(folder: Path) -> None:
     found: dict[str, dict[str, Tensor] | dict[str, str]] = {
         f"batch norm {momentum}": normalise_rows(momentum) for momentum in MOMENTA
     }
-    found |= {"gather": gather_rows(), "states": compare_states()}
+    found |= {"gather": gather_rows(), "states": compare_states(), "repeats": repeated_rows()}
     torch.save(found, folder / f"{distributed.rank()}.pt")
 
 
@@ -167,7 +193,7 @@ def test_a_single_process_is_the_identity() -> None:
     ):
         assert function(x) is x
     ours, theirs = synchronise_batch_norm(batch_norm(0.3)), batch_norm(0.3)
-    assert torch.equal(ours(x), theirs(x))
+    torch.testing.assert_close(ours(x), theirs(x))
     distributed.assert_equal_state(ours)
     assert distributed.from_rank_zero(3) == 3
 

@@ -60,18 +60,58 @@ def test_half_precision_keeps_statistics_in_float32():
     torch.testing.assert_close(x.grad.double(), exact.grad, rtol=0, atol=0.05)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_statistics_are_summed_with_care(layout):
+    """torch's own kernel for channels_last is off by 1e-3 here."""
+    torch.manual_seed(0)
+    x = torch.randn(256, 16, 50, 25).relu().contiguous(memory_format=layout).requires_grad_()
+    exact = x.detach().double().requires_grad_()
+    gradient = torch.randn(256, 16, 50, 25)
+    ours, theirs = BatchNorm(16, momentum=1.0), nn.BatchNorm2d(16, momentum=1.0).double()
+    run(ours, x, gradient)
+    run(theirs, exact, gradient.double())
+    for name in ("running_mean", "running_var"):
+        torch.testing.assert_close(
+            getattr(ours, name).double(), getattr(theirs, name), rtol=1e-6, atol=0
+        )
+    torch.testing.assert_close(x.grad.double(), exact.grad, rtol=0, atol=1e-5)
+    for name in ("weight", "bias"):
+        found, expected = (getattr(norm, name).grad.double() for norm in (ours, theirs))
+        assert (found - expected).abs().max() < 1e-5 * x[:, 0].numel() ** 0.5
+
+
 def test_rows_of_zeros_become_one():
     rows = torch.randn(6, 2, 3)
     rows[[1, 4, 5]] = 0
-    distinct, repeats, place = distinct_rows(rows)
-    assert torch.equal(distinct[:3], rows[[0, 2, 3]]) and not distinct[3].any()
-    assert repeats.tolist() == [1, 1, 1, 3]
-    assert torch.equal(distinct[place], rows)
+    distinct = distinct_rows(rows)
+    assert torch.equal(distinct.rows[:3], rows[[0, 2, 3]]) and not distinct.rows[3].any()
+    assert distinct.repeats.tolist() == [1, 1, 1, 3]
+    assert torch.equal(distinct.spread(distinct.rows), rows)
+    assert torch.equal(distinct_rows(torch.zeros(4, 2)).spread(torch.ones(1, 3)), torch.ones(4, 3))
 
 
-def test_rows_stay_where_less_than_two_are_zero():
+def test_the_gradient_of_equal_rows_is_summed_in_a_fixed_order():
+    """An index that occurs several times sums as its threads happen to come."""
+    rows = torch.randn(512, 256)
+    rows[200:] = 0
+    distinct = distinct_rows(rows)
+    gradient, found = torch.randn(512, 256), []
+    for _ in range(20):
+        features = torch.randn(201, 256).requires_grad_()
+        distinct.spread(features).backward(gradient)
+        found.append(features.grad)
+    assert all(torch.equal(found[0], other) for other in found)
+    torch.testing.assert_close(found[0][-1], gradient[200:].sum(0))
+    assert torch.equal(found[0][:-1], gradient[:200])
+
+
+def test_rows_stay_as_they_are():
     rows = torch.randn(3, 2)
     rows[1, 0] = float("nan")  # not nothing
-    for zero in (0, 1):
+    for zero in (0, 1):  # less than two
         rows[:zero] = 0
-        assert distinct_rows(rows) == (rows, None, None)
+        assert distinct_rows(rows).rows is rows
+    wanted = torch.zeros(3, 2).requires_grad_()  # a gradient for each
+    assert distinct_rows(wanted).rows is wanted
+    with torch.no_grad():
+        assert len(distinct_rows(wanted).rows) == 1

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 
 from skelray.platform.nn import stgcn
+from skelray.platform.nn.batch_norm import BatchNorm
+from skelray.platform.nn.rows import DistinctRows
 from skelray.platform.nn.stgcn import STGCN, published_key
 from skelray.platform.skeleton.graph import adjacency
 from skelray.platform.skeleton.specs import COCO, KINECT_V2
@@ -125,7 +127,7 @@ def test_graph_convolution_equals_its_definition(dtype):
 def test_an_absent_person_counts_half():
     encoder = build(dropout=0.0).eval()
     for module in encoder.modules():
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        if isinstance(module, BatchNorm):
             nn.init.normal_(module.bias)  # else zeros stay zeros
     x = torch.randn(2, 3, 50, 25, 2)
     x[..., 1] = 0
@@ -177,7 +179,7 @@ def test_absent_persons_are_computed_once_with_equal_outcome(training):
         encoder.blocks[0].register_forward_hook(lambda _, __, y, sizes=sizes: sizes.append(len(y)))
         with pytest.MonkeyPatch.context() as patch:
             if not told:
-                patch.setattr(stgcn, "distinct_rows", lambda rows: (rows, None, None))
+                patch.setattr(stgcn, "distinct_rows", lambda rows: DistinctRows(rows, None))
             features = encoder(x)
         (features * target).sum().backward()
         assert sizes == [9 if told else 12]
@@ -194,4 +196,18 @@ def test_dropout_tells_absent_persons_apart():
     encoder.blocks[0].register_forward_hook(lambda _, __, y: sizes.append(len(y)))
     encoder(torch.zeros(3, 3, 20, 25, 2))
     encoder.eval()(torch.zeros(3, 3, 20, 25, 2))
-    assert sizes == [6, 1]
+    encoder.blocks[3].temporal.train()  # Monte Carlo dropout
+    encoder(torch.zeros(3, 3, 20, 25, 2))
+    assert sizes == [6, 1, 6]
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_it_exports_for_any_number_of_samples(strict):
+    encoder = build(channels=4, feature_dim=16).eval()
+    x = torch.randn(4, 3, 20, 25, 2)
+    x[1:, ..., 1] = 0
+    samples = torch.export.Dim("samples", min=2, max=64)
+    exported = torch.export.export(encoder, (x,), dynamic_shapes=({0: samples},), strict=strict)
+    more = torch.cat([x, x + 1])
+    with torch.no_grad():
+        torch.testing.assert_close(exported.module()(more), encoder(more), rtol=1e-4, atol=1e-5)
