@@ -28,7 +28,7 @@ from ray.train import (
     TrainingFailedError,
     WorkerGroupError,
 )
-from ray.train.v2.api import config as v2
+from ray.train.v2.api.config import FailureConfig
 
 from skelray.platform import cluster
 from skelray.platform.config import RunConfig
@@ -144,12 +144,12 @@ def _trainer(
             resources_per_worker={"CPU": training.cpus_per_worker}
             | ({"GPU": gpus} if gpus else {}),
         ),
-        run_config=v2.RunConfig(
+        run_config=ray.train.RunConfig(  # type: ignore[call-arg]  # V2 has more
             # a name of its own: Ray would restore its own state of an earlier start
             name=f"train-{time.strftime('%Y%m%d-%H%M%S')}",
             storage_path=str(folder / "ray"),
             worker_runtime_env={"env_vars": {} if gpus else allocation.KEEP_FREED_MEMORY},
-            failure_config=v2.FailureConfig(
+            failure_config=FailureConfig(
                 max_failures=0, controller_failure_limit=0, max_preemption_failures=0
             ),
         ),
