@@ -1,3 +1,3 @@
-"""CrosSCLR's family: SkeletonCLR, momentum contrast of one skeleton stream."""
+"""CrosSCLR's family: SkeletonCLR on one skeleton stream, CrosSCLR on several."""
 
-METHODS = {"skeletonclr": "skeletonclr:SkeletonCLR"}
+METHODS = {"skeletonclr": "skeletonclr:SkeletonCLR", "crossclr": "crossclr:CrosSCLR"}

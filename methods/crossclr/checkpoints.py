@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import torch
@@ -12,40 +13,70 @@ from skelray.platform.method import DataSpec, PublishedState
 from skelray.platform.nn.stgcn import published_key
 from skelray.platform.skeleton.specs import KINECT_V2
 
-_ENCODERS = {"encoder_q": ("encoder", "projector"), "encoder_k": ("key_encoder", "key_projector")}
+_PARTS = {"q": ("encoder", "projector"), "k": ("key_encoder", "key_projector")}
+_QUEUES = {"queue": "features", "queue_ptr": "pointer"}
+_ENCODER = re.compile(r"encoder_(?P<part>[qk])(_(?P<stream>motion|bone))?\.(?P<rest>.+)")
+_QUEUE = re.compile(r"(?P<what>queue(_ptr)?)(_(?P<stream>motion|bone))?")
 
 
-def translate(state: Mapping[str, Tensor], network: str) -> PublishedState:
+def translate(state: Mapping[str, Tensor], network: str, *, stream: str) -> PublishedState:
     """A pretraining checkpoint, or the encoder with its classifier from linear evaluation.
 
+    `stream` is the one that SkeletonCLR's checkpoints, which do not say it, were trained on.
     CheckpointError names a key that belongs to neither.
     """
     if network == "classifier":
         return _classifier(state)
     ours: dict[str, Tensor] = {}
     for key, value in state.items():
-        prefix, _, rest = key.partition(".")
-        if prefix in _ENCODERS:
-            encoder, projector = _ENCODERS[prefix]
-            head = rest.startswith("fc.")
-            ours[f"{projector}.{rest[3:]}" if head else f"{encoder}.{_key(rest)}"] = value
-        elif key == "queue":
-            ours["queue.features"] = value.T.contiguous()
-        elif key == "queue_ptr":
-            ours["queue.pointer"] = value.reshape(())
-        else:
-            raise CheckpointError(f"key {key!r} is none of SkeletonCLR's")
-    if "queue.features" not in ours or "projector.2.weight" not in ours:
+        ours |= _pretrained(key, value, stream)
+    names = list(dict.fromkeys(key.split(".")[1] for key in ours))
+    first = f"streams.{stream}"
+    if f"{first}.queue.features" not in ours or f"{first}.projector.2.weight" not in ours:
         raise CheckpointError(
-            "no queue or projector: this is no pretraining checkpoint of SkeletonCLR"
+            "no queue or projector: this is no pretraining checkpoint of LinguoLi/CrosSCLR"
         )
-    size, width = ours["queue.features"].shape
-    ours["queue.filled"] = torch.tensor(size)  # not recorded; full after the first epoch
+    size, width = ours[f"{first}.queue.features"].shape
+    for name in names:  # not recorded; full after the first epoch
+        ours[f"streams.{name}.queue.filled"] = torch.tensor(size)
+    _require_shared_tail(ours, first)
+    encoder = f"{first}.encoder"
     return PublishedState(
-        config={**_widths(ours), "queue": size, "projection_dim": width},
-        data=_data(ours, None),
+        config={
+            **_widths(ours, encoder),
+            "queue": size,
+            "projection_dim": width,
+            **({"streams": tuple(names)} if len(names) > 1 else {"stream": stream}),
+        },
+        data=_data(ours, encoder, None),
         state=ours,
     )
+
+
+def _pretrained(key: str, value: Tensor, stream: str) -> dict[str, Tensor]:
+    """One tensor of a pretraining checkpoint, under our key."""
+    if found := _ENCODER.fullmatch(key):
+        place = f"streams.{found['stream'] or stream}"
+        encoder, projector = _PARTS[found["part"]]
+        rest = found["rest"]
+        if rest.startswith("fc."):
+            return {f"{place}.{projector}.{rest[3:]}": value}
+        return {f"{place}.{encoder}.{_key(rest)}": value}
+    if found := _QUEUE.fullmatch(key):
+        what = _QUEUES[found["what"]]
+        kept = value.T.contiguous() if what == "features" else value.reshape(())
+        return {f"streams.{found['stream'] or stream}.queue.{what}": kept}
+    raise CheckpointError(f"key {key!r} is none of CrosSCLR's or SkeletonCLR's")
+
+
+def _require_shared_tail(state: Mapping[str, Tensor], first: str) -> None:
+    """The ends of the other streams' projectors are stored again: they must be equal."""
+    for key, value in state.items():
+        found = re.fullmatch(r"streams\.\w+\.(key_projector|projector)\.2\.(\d\..+)", key)
+        if found and not torch.equal(value, state[f"{first}.{found[1]}.{found[2]}"]):
+            raise CheckpointError(
+                f"{key} differs from the first stream's projector, of which it should be a copy"
+            )
 
 
 def _classifier(state: Mapping[str, Tensor]) -> PublishedState:
@@ -56,7 +87,9 @@ def _classifier(state: Mapping[str, Tensor]) -> PublishedState:
     if "head.weight" not in ours:
         raise CheckpointError("no fc.weight: this is no checkpoint of linear evaluation")
     return PublishedState(
-        config=_widths(ours), data=_data(ours, len(ours["head.weight"])), state=ours
+        config=_widths(ours, "encoder"),
+        data=_data(ours, "encoder", len(ours["head.weight"])),
+        state=ours,
     )
 
 
@@ -67,18 +100,18 @@ def _key(key: str) -> str:
         raise CheckpointError(f"key {key!r} is none of the published ST-GCN's") from None
 
 
-def _widths(state: Mapping[str, Tensor]) -> dict[str, int]:
+def _widths(state: Mapping[str, Tensor], encoder: str) -> dict[str, int]:
     """Widths of the encoder, read from its first and last convolution."""
     try:
-        first = state["encoder.blocks.0.temporal.2.weight"]
-        last = state["encoder.blocks.9.temporal.2.weight"]
+        first = state[f"{encoder}.blocks.0.temporal.2.weight"]
+        last = state[f"{encoder}.blocks.9.temporal.2.weight"]
     except KeyError as error:
         raise CheckpointError(f"the encoder's key {error} is missing") from None
     return {"channels": len(first), "feature_dim": len(last)}
 
 
-def _data(state: Mapping[str, Tensor], classes: int | None) -> DataSpec:
-    joints = state["encoder.adjacency"].shape[-1]
+def _data(state: Mapping[str, Tensor], encoder: str, classes: int | None) -> DataSpec:
+    joints = state[f"{encoder}.adjacency"].shape[-1]
     if joints != KINECT_V2.n_joints:
         raise CheckpointError(
             f"the encoder reads {joints} joints; published ones read Kinect v2's 25"

@@ -52,15 +52,20 @@ class Features:
     def __len__(self) -> int:
         return len(self.id)
 
-    def labelled(self, output: str) -> Labelled:
-        """The recordings whose label is known; DataError where there are none."""
+    def labelled(self, *outputs: str) -> Labelled:
+        """The recordings whose label is known, with the features of these outputs side by side.
+
+        DataError where there are none.
+        """
         known = self.label >= 0
         if not known.any():
             raise DataError("no recording of this part has a label: nothing can be evaluated on it")
+        each = [self.values[output][known] for output in outputs]
         return Labelled(
-            features=torch.from_numpy(self.values[output][known]),
+            features=torch.from_numpy(np.concatenate(each, axis=1)),
             label=torch.from_numpy(self.label[known]),
             subject=torch.from_numpy(self.subject[known]),
+            widths=tuple(values.shape[1] for values in each),
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,17 +12,21 @@ from torch import Tensor
 class Labelled:
     """n recordings with a known label."""
 
-    features: Tensor  # (n, D) float32
+    features: Tensor  # (n, D) float32; those of several outputs side by side
     label: Tensor  # (n,) int64, 0-based
     subject: Tensor  # (n,) int64, -1 where unknown
+    widths: tuple[int, ...] = ()  # of the outputs; empty: one
 
     def __len__(self) -> int:
         return len(self.label)
 
     def where(self, mask: Tensor) -> Labelled:
         """The recordings for which `mask` (n,) is True."""
-        return Labelled(
-            features=self.features[mask], label=self.label[mask], subject=self.subject[mask]
+        return replace(
+            self,
+            features=self.features[mask],
+            label=self.label[mask],
+            subject=self.subject[mask],
         )
 
 

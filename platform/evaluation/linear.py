@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -31,14 +32,15 @@ class LinearResult:
 def published_linear(
     train: Labelled, test: Labelled, classes: int, recipe: EvalRecipe, seed: int
 ) -> LinearResult:
-    """Trains one classifier as `recipe` says; a part smaller than the recipe's batch is one batch.
+    """Trains a classifier as `recipe` says; a part smaller than the recipe's batch is one batch.
 
-    UsageError for recipes that need more than constant features of one output.
+    Features of several outputs get a linear layer each, and their logits are combined: all layers
+    are trained together. UsageError for recipes that need more than constant features.
     """
     _require_constant_features(recipe)
     if recipe.normalise:
         train, test = _standardised(train, test)
-    head = _new_head(train.features.shape[1], classes, recipe, seed)
+    head = _new_head(train.widths or (train.features.shape[1],), classes, recipe, seed)
     optimiser = recipe.optimiser.build([{"params": list(head.parameters())}])
     loss = nn.CrossEntropyLoss(label_smoothing=recipe.smoothing)
     tests = []
@@ -66,14 +68,13 @@ def _require_constant_features(recipe: EvalRecipe) -> None:
     wrong = {
         "trainable": recipe.trainable != "head",
         "augment": recipe.augment,
-        "combine": recipe.combine != "none",
         "metric": recipe.metric != "top1",
     }
     for name, refused in wrong.items():
         if refused:
             raise UsageError(
                 f"the linear recipe's {name}={getattr(recipe, name)!r} cannot be followed on "
-                "cached features of one output: choose evaluation.linear=[fast]"
+                "cached features: choose evaluation.linear=[fast]"
             )
 
 
@@ -83,14 +84,33 @@ def _standardised(train: Labelled, test: Labelled) -> tuple[Labelled, Labelled]:
     return first, second
 
 
-def _new_head(dimension: int, classes: int, recipe: EvalRecipe, seed: int) -> nn.Linear:
+class _Heads(nn.Module):
+    """A linear layer for each output's features; the logits' mean or weighted sum."""
+
+    def __init__(self, widths: Sequence[int], classes: int, recipe: EvalRecipe) -> None:
+        super().__init__()
+        self.widths = list(widths)
+        self.layers = nn.ModuleList(nn.Linear(width, classes) for width in widths)
+        for name, parameter in self.named_parameters():
+            if recipe.head_std is not None and name.endswith("weight"):
+                nn.init.normal_(parameter, std=recipe.head_std)
+            elif recipe.head_std is not None:
+                nn.init.zeros_(parameter)
+        weights = recipe.weights if len(widths) > 1 else ()  # one output is as it is
+        self.shares = weights or (1.0,) * len(widths)
+        if recipe.combine == "mean_logits":
+            self.shares = tuple(share / sum(self.shares) for share in self.shares)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits (n, classes) of features (n, ΣD)."""
+        parts = zip(self.shares, self.layers, features.split(self.widths, dim=1), strict=True)
+        return torch.stack([share * layer(part) for share, layer, part in parts]).sum(dim=0)
+
+
+def _new_head(widths: Sequence[int], classes: int, recipe: EvalRecipe, seed: int) -> _Heads:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key_of(seed, "linear") & (2**63 - 1))
-        head = nn.Linear(dimension, classes)
-        if recipe.head_std is not None:
-            nn.init.normal_(head.weight, std=recipe.head_std)
-            nn.init.zeros_(head.bias)
-    return head
+        return _Heads(widths, classes, recipe)
 
 
 def _batches(count: int, recipe: EvalRecipe, seed: int, epoch: int) -> list[Tensor]:

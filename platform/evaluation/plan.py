@@ -56,10 +56,23 @@ class Plan:
         self.checkpoint = Checkpoint.open(checkpoint)
         self.folder = folder
         self.method = load_method(checkpoint, source.spec)
-        self.first = next(iter(self.method.outputs))  # its figures go without its name
         self.outputs = config.evaluation.outputs or tuple(self.method.outputs)
         self.recipe = self.method.recipes().get("linear")
+        self.together = self._together()
+        # its figures go without its name
+        self.first = self.together or next(iter(self.method.outputs))
         check_evaluation(config, source, self.method)
+
+    def _together(self) -> str | None:
+        """The name of all outputs evaluated as one, where the recipe combines them."""
+        if len(self.outputs) < 2 or self.recipe is None or self.recipe.combine == "none":
+            return None
+        return "-".join(self.outputs)
+
+    @property
+    def rows_of_encoder(self) -> list[str]:
+        """The outputs that get a row, all of them together first."""
+        return [*([self.together] if self.together else []), *self.outputs]
 
     def about(self) -> dict[str, Any]:
         """What the figures are figures of."""
@@ -75,7 +88,7 @@ class Plan:
             "step": self.checkpoint.step,
             "seed": self.config.seed,
             "first_output": self.first,
-            "outputs": list(self.outputs),
+            "outputs": self.rows_of_encoder,
             "linear": list(self.config.evaluation.linear),
             "knn": list(self.config.evaluation.knn),
             "recipe": self.recipe.model_dump(mode="json") if self.recipe else None,
@@ -110,7 +123,7 @@ class Plan:
 
     def _encoder_rows(self, prefix: str, encoder: _Encoder) -> Iterator[Row]:
         pictured = prefix == PRETRAINED and self.config.evaluation.pictures
-        for output in self.outputs:
+        for output in self.rows_of_encoder:
             own = prefix if output == self.first else f"{prefix}/{output}"
             measurements = [*self._linear(pictured), *self._neighbours()]
             if pictured:
@@ -145,7 +158,8 @@ class Plan:
 
     def split(self, parts: Mapping[Part, Features], output: str) -> Split:
         """The labelled recordings of both parts."""
-        train, test = (parts[part].labelled(output) for part in PARTS)
+        outputs = self.outputs if output == self.together else (output,)
+        train, test = (parts[part].labelled(*outputs) for part in PARTS)
         labelled = parts["train"].id[parts["train"].label >= 0]
         held = np.isin(labelled, self._index["id"][self._rows("holdout")])
         return Split(

@@ -32,11 +32,12 @@ def table(evaluation: Evaluation) -> str:
 
 
 def _labels(about: Mapping[str, Any]) -> dict[str, str]:
-    """Prefix of the figures -> label of the row; the method's first output goes without a name."""
+    """Prefix of the figures -> label of the row; the figures of the first go without its name."""
     labels = {RAW: "raw coordinates"}
     for prefix, label in _ENCODERS.items():
-        labels[prefix] = label
         others = [name for name in about["outputs"] if name != about["first_output"]]
+        together = about["first_output"] == "-".join(others)
+        labels[prefix] = f"{label}, {about['first_output']}" if together else label
         labels |= {f"{prefix}/{name}": f"{label}, {name}" for name in others}
     return labels
 

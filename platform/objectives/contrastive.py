@@ -41,6 +41,11 @@ def info_nce(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> C
         return Contrast(-functional.log_softmax(logits, dim=1)[:, 0].mean(), logits)
 
 
+def contrast_top1(logits: Tensor) -> Tensor:
+    """Percent of the rows of logits (N, 1 + K) whose largest is the positive, in column 0; ()."""
+    return 100.0 * (logits.detach().argmax(1) == 0).float().mean()
+
+
 def multi_positive_nce(logits: Tensor, positives: Tensor) -> Tensor:
     """Negative mean log-probability of the positives, mean over the batch; a scalar.
 

@@ -43,6 +43,14 @@ SMALLER: Mapping[str, tuple[str, ...]] = {
         "method.frames=16",
         "method.queue=20",
     ),
+    "crossclr": (
+        "method.channels=4",
+        "method.feature_dim=16",
+        "method.projection_dim=8",
+        "method.frames=16",
+        "method.queue=20",
+        "method.cross_epoch=1",
+    ),
 }
 
 

@@ -52,32 +52,32 @@ def test_one_step_equals_the_original(
     method.before_step(PROGRESS)
     step = method({"query": inputs["im_q"].to(dtype), "key": inputs["im_k"].to(dtype)}, PROGRESS)
 
-    tolerance = 1e-5
-    assert_close(step.trace["z:query"], outputs["z:encoder_q"], tolerance)
-    assert_close(step.trace["z:key"], outputs["z:encoder_k"], tolerance)
+    stream, tolerance = method.streams["joint"], 1e-5
+    assert_close(step.trace["z:query/joint"], outputs["z:encoder_q"], tolerance)
+    assert_close(step.trace["z:key/joint"], outputs["z:encoder_k"], tolerance)
     assert_close(step.trace["logits"], outputs["logits"], tolerance)
     assert_close(step.loss.detach(), outputs["loss_total"], tolerance)
     if training:
         step.loss.backward()
         gradients = {
-            "data_bn.weight": method.encoder.input_norm.weight,
-            "fc.0.bias": method.projector[0].bias,
-            "fc.2.bias": method.projector[2].bias,
-            "edge_importance.5": method.encoder.blocks[5].graph.edge_importance,
+            "data_bn.weight": stream.encoder.input_norm.weight,
+            "fc.0.bias": stream.projector[0].bias,
+            "fc.2.bias": stream.projector[2].bias,
+            "edge_importance.5": stream.encoder.blocks[5].graph.edge_importance,
         }
         for name, parameter in gradients.items():
             assert_close(parameter.grad, outputs[f"grad:encoder_q.{name}"], 2e-5)
     method.after_step(step.carry, PROGRESS)
     after = {
-        "data_bn.weight": method.key_encoder.input_norm.weight,
-        "fc.0.bias": method.key_projector[0].bias,
-        "fc.2.bias": method.key_projector[2].bias,
-        "edge_importance.5": method.key_encoder.blocks[5].graph.edge_importance,
+        "data_bn.weight": stream.key_encoder.input_norm.weight,
+        "fc.0.bias": stream.key_projector[0].bias,
+        "fc.2.bias": stream.key_projector[2].bias,
+        "edge_importance.5": stream.key_encoder.blocks[5].graph.edge_importance,
     }
     for name, parameter in after.items():
         assert_close(parameter, outputs[f"after:encoder_k.{name}"])
-    assert_close(method.queue.features.T, outputs["after:queue"], tolerance)
-    assert int(method.queue.pointer) == int(outputs["after:queue_ptr"])
+    assert_close(stream.queue.features.T, outputs["after:queue"], tolerance)
+    assert int(stream.queue.pointer) == int(outputs["after:queue_ptr"])
 
 
 def test_classifier_equals_the_original(tmp_path: Path, golden: Callable[[str], Any]) -> None:

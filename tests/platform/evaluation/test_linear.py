@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -39,25 +42,33 @@ RECIPE = EvalRecipe(
 )
 
 
-def slow_published(train: Labelled, test: Labelled, seed: int) -> np.ndarray:
-    """RECIPE in NumPy, float64: the logits of the test part after the last epoch."""
-    head = linear._new_head(train.features.shape[1], 7, RECIPE, seed)
-    weight, bias = head.weight.detach().double().numpy().T, head.bias.detach().double().numpy()
+def slow_published(
+    train: Labelled, test: Labelled, seed: int, shares: tuple[float, ...] = (1.0,)
+) -> np.ndarray:
+    """RECIPE in NumPy, float64: the logits of the test part after the last epoch.
+
+    Outputs of equal width have a layer each; `shares` are what their logits are multiplied by.
+    """
+    width = train.features.shape[1] // len(shares)
+    head = linear._new_head((width,) * len(shares), 7, RECIPE, seed)
+    weight = np.concatenate([layer.weight.detach().double().numpy().T for layer in head.layers])
+    bias = np.stack([layer.bias.detach().double().numpy() for layer in head.layers])
     x, y = train.features.double().numpy(), train.label.numpy()
+    share = np.repeat(shares, width)
     speed_weight, speed_bias = np.zeros_like(weight), np.zeros_like(bias)
     for epoch in range(6):
         order = epoch_permutation(len(x), seed=key_of(seed, "linear"), epoch=epoch)
         rate = 0.5 if epoch < 4 else 0.05
         for start in range(0, len(x) // 32 * 32, 32):
             rows = order[start : start + 32]
-            logits = x[rows] @ weight + bias
-            shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-            shares /= shares.sum(axis=1, keepdims=True)
-            error = (shares - np.eye(7)[y[rows]]) / 32
-            speed_weight = 0.9 * speed_weight + x[rows].T @ error
-            speed_bias = 0.9 * speed_bias + error.sum(axis=0)
+            logits = (x[rows] * share) @ weight + np.array(shares) @ bias
+            likely = np.exp(logits - logits.max(axis=1, keepdims=True))
+            likely /= likely.sum(axis=1, keepdims=True)
+            error = (likely - np.eye(7)[y[rows]]) / 32
+            speed_weight = 0.9 * speed_weight + (x[rows] * share).T @ error
+            speed_bias = 0.9 * speed_bias + np.outer(shares, error.sum(axis=0))
             weight, bias = weight - rate * speed_weight, bias - rate * speed_bias
-    return test.features.double().numpy() @ weight + bias
+    return (test.features.double().numpy() * share) @ weight + np.array(shares) @ bias
 
 
 def test_published_recipe_equals_a_plain_loop() -> None:
@@ -72,10 +83,32 @@ def test_published_recipe_equals_a_plain_loop() -> None:
     assert published_linear(train, test, 7, RECIPE, seed=3).figures() == result.figures()
 
 
+@pytest.mark.parametrize(
+    ("update", "shares"),
+    [
+        ({"combine": "mean_logits"}, (0.5, 0.5)),
+        ({"combine": "mean_logits", "weights": (3.0, 1.0)}, (0.75, 0.25)),
+        ({"combine": "sum_logits", "weights": (0.6, 0.4)}, (0.6, 0.4)),
+    ],
+)
+def test_outputs_with_a_layer_each_are_trained_together(
+    update: dict[str, Any], shares: tuple[float, ...]
+) -> None:
+    train, test = (
+        replace(gaussians(n, 7, 12, 1.5, seed=seed), widths=(6, 6))
+        for seed, n in ((1, 150), (2, 90))
+    )
+    result = published_linear(train, test, 7, RECIPE.model_copy(update=update), seed=3)
+    logits = torch.tensor(slow_published(train, test, seed=3, shares=shares))
+    assert torch.equal(result.predictions, logits.argmax(1))
+    alone = published_linear(train, test, 7, RECIPE, seed=3)
+    assert not torch.equal(alone.predictions, result.predictions)
+
+
 def test_published_head_starts_as_published() -> None:
-    head = linear._new_head(400, 60, RECIPE, seed=0)
-    assert head.bias.abs().max() == 0
-    assert float(head.weight.detach().std()) == pytest.approx(0.02, rel=0.02)
+    (layer,) = linear._new_head((400,), 60, RECIPE, seed=0).layers
+    assert layer.bias.abs().max() == 0
+    assert float(layer.weight.detach().std()) == pytest.approx(0.02, rel=0.02)
 
 
 def test_incomplete_batches_are_dropped_unless_there_is_no_other() -> None:
@@ -87,7 +120,7 @@ def test_incomplete_batches_are_dropped_unless_there_is_no_other() -> None:
 
 def test_recipes_that_need_more_than_features_are_refused() -> None:
     part = gaussians(40, 5, 4, 1.0, seed=1)
-    for update in ({"trainable": "all"}, {"augment": True}, {"combine": "mean_logits"}):
+    for update in ({"trainable": "all"}, {"augment": True}, {"metric": "mean_class"}):
         with pytest.raises(UsageError, match=next(iter(update))):
             published_linear(part, part, 5, RECIPE.model_copy(update=update), seed=0)
 

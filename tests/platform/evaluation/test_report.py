@@ -73,3 +73,9 @@ def test_without_a_linear_recipe_there_are_no_such_columns() -> None:
     shown = lines(linear=[], knn=[1])
     assert shown[3] == "KNN k=1"
     assert shown[-1] == "pretrained encoder 73.1"
+
+
+def test_outputs_evaluated_together_are_named() -> None:
+    rows = lines(first_output="joint-motion", outputs=["joint-motion", "joint", "motion"])
+    assert "pretrained encoder, joint-motion 78.0 100.0 73.1 70.0" in rows
+    assert "pretrained encoder, motion - - - 61.0" in rows
