@@ -14,6 +14,7 @@ from skelray.methods.crossclr.crossclr import CrosSCLR
 from skelray.platform.errors import CheckpointError, UsageError
 from skelray.platform.method import Progress
 from skelray.platform.published import load_published
+from tests.methods.crossclr.published import assert_close, save
 
 STREAMS = {"joint": "", "motion": "_motion", "bone": "_bone"}
 CASES = {
@@ -24,17 +25,6 @@ CASES = {
     "eval_cross_ctx0_top1": {"context": False},
     "train_dropout0_cross_ctx1_top1": {"dropout": 0.0},
 }
-
-
-def assert_close(ours: Tensor, theirs: Tensor, tolerance: float = 1e-5) -> None:
-    difference = (ours.double() - theirs.double()).abs().max()
-    assert difference <= tolerance * theirs.abs().max(), float(difference)
-
-
-def save(tmp_path: Path, state: dict[str, Tensor]) -> list[Path]:
-    file = tmp_path / "epoch300_model.pt"
-    torch.save(state, file, _use_new_zipfile_serialization=False)
-    return [file]
 
 
 def published_state(stored: Any, case: str = "eval_single") -> dict[str, Tensor]:

@@ -8,25 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from skelray.methods.crossclr.skeletonclr import SkeletonCLR
 from skelray.platform.errors import CheckpointError
 from skelray.platform.method import Progress
 from skelray.platform.published import load_published
+from tests.methods.crossclr.published import assert_close, save
 
 PROGRESS = Progress(phase="pretrain", epoch=0, epochs=1, step=0, step_in_epoch=0, steps_per_epoch=1)
-
-
-def assert_close(ours: Tensor, theirs: Tensor, tolerance: float = 1e-5) -> None:
-    difference = (ours.double() - theirs.double()).abs().max()
-    assert difference <= tolerance * theirs.abs().max(), float(difference)
-
-
-def save(tmp_path: Path, state: dict[str, Tensor]) -> list[Path]:
-    file = tmp_path / "epoch300_model.pt"
-    torch.save(state, file, _use_new_zipfile_serialization=False)
-    return [file]
 
 
 def load(tmp_path: Path, stored: Any, case: str, **config: Any) -> SkeletonCLR:
