@@ -14,24 +14,24 @@ from skelray.platform.nn.stgcn import published_key
 from skelray.platform.skeleton.specs import KINECT_V2
 
 _PARTS = {"q": ("encoder", "projector"), "k": ("key_encoder", "key_projector")}
+_STREAMS = ("joint", "motion", "bone")  # in the order of the published classes
 _QUEUES = {"queue": "features", "queue_ptr": "pointer"}
 _ENCODER = re.compile(r"encoder_(?P<part>[qk])(_(?P<stream>motion|bone))?\.(?P<rest>.+)")
 _QUEUE = re.compile(r"(?P<what>queue(_ptr)?)(_(?P<stream>motion|bone))?")
 
 
-def translate(state: Mapping[str, Tensor], network: str, *, stream: str) -> PublishedState:
+def translate(state: Mapping[str, Tensor], network: str) -> PublishedState:
     """A pretraining checkpoint, or the encoder with its classifier from linear evaluation.
 
-    `stream` is the one that SkeletonCLR's checkpoints, which do not say it, were trained on.
     CheckpointError names a key that belongs to neither.
     """
     if network == "classifier":
         return _classifier(state)
     ours: dict[str, Tensor] = {}
     for key, value in state.items():
-        ours |= _pretrained(key, value, stream)
+        ours |= _pretrained(key, value)
     names = list(dict.fromkeys(key.split(".")[1] for key in ours))
-    first = f"streams.{stream}"
+    first = "streams.0"
     if f"{first}.queue.features" not in ours or f"{first}.projector.2.weight" not in ours:
         raise CheckpointError(
             "no queue or projector: this is no pretraining checkpoint of LinguoLi/CrosSCLR"
@@ -46,17 +46,17 @@ def translate(state: Mapping[str, Tensor], network: str, *, stream: str) -> Publ
             **_widths(ours, encoder),
             "queue": size,
             "projection_dim": width,
-            **({"streams": tuple(names)} if len(names) > 1 else {"stream": stream}),
+            **({"streams": _STREAMS[: len(names)]} if len(names) > 1 else {}),
         },
         data=_data(ours, encoder, None),
         state=ours,
     )
 
 
-def _pretrained(key: str, value: Tensor, stream: str) -> dict[str, Tensor]:
+def _pretrained(key: str, value: Tensor) -> dict[str, Tensor]:
     """One tensor of a pretraining checkpoint, under our key."""
     if found := _ENCODER.fullmatch(key):
-        place = f"streams.{found['stream'] or stream}"
+        place = f"streams.{_STREAMS.index(found['stream'] or 'joint')}"
         encoder, projector = _PARTS[found["part"]]
         rest = found["rest"]
         if rest.startswith("fc."):
@@ -65,7 +65,8 @@ def _pretrained(key: str, value: Tensor, stream: str) -> dict[str, Tensor]:
     if found := _QUEUE.fullmatch(key):
         what = _QUEUES[found["what"]]
         kept = value.T.contiguous() if what == "features" else value.reshape(())
-        return {f"streams.{found['stream'] or stream}.queue.{what}": kept}
+        number = _STREAMS.index(found["stream"] or "joint")
+        return {f"streams.{number}.queue.{what}": kept}
     raise CheckpointError(f"key {key!r} is none of CrosSCLR's or SkeletonCLR's")
 
 

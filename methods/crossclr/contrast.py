@@ -102,13 +102,14 @@ class StreamContrast(Method):
     ) -> None:
         super().__init__(config, data)
         self.outputs = dict.fromkeys(streams, config.feature_dim)
-        self.encoders = tuple(f"streams.{name}.encoder" for name in streams)
-        self.streams = nn.ModuleDict()
-        for name in streams:
-            first = next(iter(self.streams.values()), None)
+        self.encoders = tuple(f"streams.{number}.encoder" for number in range(len(streams)))
+        # by number: a checkpoint of one stream does not say which it is
+        self.streams = nn.ModuleList()
+        for _ in streams:
+            first = next(iter(self.streams), None)
             tail = first if shared_tail else None
             assert tail is None or isinstance(tail, ContrastStream)
-            self.streams[name] = ContrastStream(config, data, tail)
+            self.streams.append(ContrastStream(config, data, tail))
         if config.initialisation == "published":
             init_normal_(self)
         if config.key_init == "copy":
@@ -117,7 +118,8 @@ class StreamContrast(Method):
 
     def each(self) -> list[tuple[str, ContrastStream]]:
         """The streams by name, in their order."""
-        return [(n, s) for n, s in self.streams.items() if isinstance(s, ContrastStream)]
+        named = zip(self.outputs, self.streams, strict=True)
+        return [(name, stream) for name, stream in named if isinstance(stream, ContrastStream)]
 
     def inputs(self, use: str) -> Inputs:
         """One skeleton field for pretraining and for evaluation."""
@@ -224,8 +226,8 @@ class StreamContrast(Method):
 
     @classmethod
     def published(cls, states: Sequence[Mapping[str, Tensor]], network: str) -> PublishedState:
-        """Checkpoints of LinguoLi/CrosSCLR; SkeletonCLR's are taken for joints: they do not say."""
-        return checkpoints.translate(states[0], network, stream="joint")
+        """Checkpoints of LinguoLi/CrosSCLR; SkeletonCLR's do not say which stream they read."""
+        return checkpoints.translate(states[0], network)
 
 
 class StreamClassifier(nn.Module):

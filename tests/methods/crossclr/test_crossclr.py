@@ -43,7 +43,7 @@ def ways_left(method: CrosSCLR, progress: Progress) -> dict[str, float]:
     for name, stream in method.each():
         found[name] = float(stream.key_encoder.blocks[3].graph.conv.bias[0])
         found[f"{name} own"] = float(stream.key_projector[0].bias[0])
-    found["tail"] = float(method.streams["joint"].key_projector[2].bias[0])
+    found["tail"] = float(method.streams[0].key_projector[2].bias[0])
     return found
 
 

@@ -72,7 +72,7 @@ def test_one_step_equals_the_original(
         assert_close(step.terms[name].detach(), outputs[f"loss_{name}"])
     assert_close(step.loss.detach(), outputs["loss_total"])
     for name, end in STREAMS.items():
-        stream = method.streams[name]
+        stream = dict(method.each())[name]
         assert_close(stream.queue.features.T, outputs[f"after:queue{end}"])
         assert int(stream.queue.pointer) == int(outputs[f"after:queue_ptr{end}"])
         after = {
@@ -100,7 +100,7 @@ def test_gradients_equal_the_original(
     method = load(tmp_path, stored, case)
     _, outputs = step_of(method, stored, case)
     for name, end in STREAMS.items():
-        stream = method.streams[name]
+        stream = dict(method.each())[name]
         gradients = {
             "data_bn.weight": stream.encoder.input_norm.weight,
             "fc.0.bias": stream.projector[0].bias,
@@ -117,12 +117,14 @@ def test_gradients_equal_the_original(
 def test_import_is_strict(tmp_path: Path, golden: Callable[[str], Any]) -> None:
     state = published_state(golden("crossclr_3views"))
     changed = {**state, "encoder_q_bone.fc.2.0.bias": state["encoder_q.fc.0.bias"] + 1}
-    with pytest.raises(CheckpointError, match=r"streams\.bone\.projector\.2\.0\.bias differs from"):
+    with pytest.raises(CheckpointError, match=r"streams\.2\.projector\.2\.0\.bias differs from"):
         load_published("crossclr", save(tmp_path, changed))
     with pytest.raises(CheckpointError, match="'queue_depth' is none of CrosSCLR's or SkeletonCLR"):
         load_published("crossclr", save(tmp_path, {**state, "queue_depth": torch.ones(1)}))
     without = {k: v for k, v in state.items() if k != "encoder_k_motion.data_bn.weight"}
-    with pytest.raises(CheckpointError, match=r"motion\.key_encoder\.input_norm\.w.* is missing"):
+    with pytest.raises(
+        CheckpointError, match=r"streams\.1\.key_encoder\.input_norm\.w.* is missing"
+    ):
         load_published("crossclr", save(tmp_path, without))
 
 

@@ -41,7 +41,7 @@ def test_one_step_equals_the_original(
     method.before_step(PROGRESS)
     step = method({"query": inputs["im_q"].to(dtype), "key": inputs["im_k"].to(dtype)}, PROGRESS)
 
-    stream, tolerance = method.streams["joint"], 1e-5
+    stream, tolerance = method.streams[0], 1e-5
     assert_close(step.trace["z:query/joint"], outputs["z:encoder_q"], tolerance)
     assert_close(step.trace["z:key/joint"], outputs["z:encoder_k"], tolerance)
     assert_close(step.trace["logits"], outputs["logits"], tolerance)
@@ -87,3 +87,10 @@ def test_import_is_strict(tmp_path: Path, golden: Callable[[str], Any]) -> None:
         load_published(
             "skeletonclr", save(tmp_path, {**state, "extra": torch.ones(1)}), "classifier"
         )
+
+
+def test_weights_of_another_stream_are_imported_as_such(
+    tmp_path: Path, golden: Callable[[str], Any]
+) -> None:
+    method = load(tmp_path, golden("crossclr_skeletonclr"), "eval_single", stream="motion")
+    assert list(method.outputs) == ["motion"]
