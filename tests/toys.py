@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -275,6 +277,10 @@ def _rank(
         function(*arguments)
     finally:
         dist.destroy_process_group()
+    # DDP lets go of the group late: at times its threads abort a Python that is ending
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def train_toys(names: Sequence[str], folder: Path) -> None:

@@ -99,7 +99,7 @@ def test_merge_keeps_what_is_not_named_and_changes_no_source() -> None:
         ("epochs=3", "unknown key 'epochs': did you mean 'method.epochs'?"),
         ("method.lr=fast", "method.lr='fast': Input should be a valid number"),
         ("method.lr=-1", "method.lr=-1: Input should be greater than 0"),
-        ("method.stream=bones", "method.stream='bones': Input should be 'joint', 'bone' or"),
+        ("method.stream=bones", "method.stream='bones': Input should be 'joint', 'motion' or"),
         ("training.workers=0", "training.workers=0: Input should be greater than or equal to 1"),
         ("evaluation.knn=[1, x]", "evaluation.knn.1='x': Input should be a valid integer"),
         ("seed.x=1", "seed={'x': 1}: Input should be a valid integer"),
