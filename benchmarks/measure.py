@@ -14,47 +14,57 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Self
 
 from tqdm.auto import tqdm
 
 Build = Callable[[], Callable[[], object]]  # makes everything ready and returns what is timed
 
 
+class Contestant:
+    """A process of its own that runs something timed whenever it is called; a context manager."""
+
+    def __init__(self, name: str, build: Build) -> None:
+        self.name = name
+        context = multiprocessing.get_context("spawn")
+        self._connection, there = context.Pipe()
+        self._process = context.Process(target=_serve, args=(build, there), daemon=False)
+        self._process.start()
+        there.close()  # else the end of the process would not be noticed
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+        self._process.join()
+
+    def __call__(self) -> float:
+        """Seconds of one call; ends the benchmark where it fails."""
+        self._connection.send("call")
+        try:
+            took: float | str = self._connection.recv()
+        except EOFError:
+            took = "its process was killed"
+        if isinstance(took, str):
+            sys.exit(f"{self.name} has failed:\n{took}")
+        return took
+
+
 def compete(contestants: Mapping[str, Build], rounds: int, *, warm: int = 2) -> dict[str, float]:
     """Median seconds of a call by contestant, after `warm` calls of each that do not count."""
-    context = multiprocessing.get_context("spawn")
-    processes: dict[str, tuple[multiprocessing.process.BaseProcess, Connection]] = {}
-    for name, build in contestants.items():
-        here, there = context.Pipe()
-        process = context.Process(target=_serve, args=(build, there), daemon=False)
-        process.start()
-        there.close()  # else the end of the process would not be noticed
-        processes[name] = process, here
     times: dict[str, list[float]] = {name: [] for name in contestants}
-    try:
+    with ExitStack() as stack:
+        ready = [stack.enter_context(Contestant(*given)) for given in contestants.items()]
         for number in tqdm(range(warm + rounds), unit=" rounds"):
-            for name, (_, connection) in processes.items():
-                connection.send("call")
-                took = _answer(connection)
-                if isinstance(took, str):
-                    sys.exit(f"{name} has failed:\n{took}")
+            for contestant in ready:
+                took = contestant()
                 if number >= warm:
-                    times[name].append(took)
-    finally:
-        for process, connection in processes.values():
-            connection.close()
-            process.join()
+                    times[contestant.name].append(took)
     return {name: statistics.median(values) for name, values in times.items()}
-
-
-def _answer(connection: Connection) -> float | str:
-    try:
-        answer: float | str = connection.recv()
-        return answer
-    except EOFError:
-        return "its process was killed"
 
 
 def _serve(build: Build, connection: Connection) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import measure
 import numpy as np
@@ -55,20 +56,21 @@ def endless(load: Callable[[], object]) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def skelray(
-    batch: int, dropout: float, precision: str, *, bare: bool = False
+    batch: int, name: str = "skeletonclr", *, bare: bool = False, **settings: Any
 ) -> Callable[[], object]:
     """One step with all that a training worker does in it, or only what no loop can do without."""
     from skelray.datasets.ntu.dataset import NTU60
-    from skelray.methods.crossclr.skeletonclr import SkeletonCLR, SkeletonCLRConfig
     from skelray.platform.estimate import made_up_batch
     from skelray.platform.method import DataSpec, Draws, Progress
+    from skelray.platform.registry import load_method
     from skelray.platform.skeleton.specs import KINECT_V2
     from skelray.platform.training.allocation import keep_freed_memory
     from skelray.platform.training.step import Stepper
 
     keep_freed_memory()
-    config = SkeletonCLRConfig(queue=4096, batch=batch, dropout=dropout, precision=precision)
-    method = SkeletonCLR(config, DataSpec(skeleton=KINECT_V2, persons=2, coordinates=3))
+    kind = load_method(name)
+    config = kind.Config(**{"queue": 4096, "batch": batch, **settings})
+    method = kind(config, DataSpec(skeleton=KINECT_V2, persons=2, coordinates=3))
     phase = method.phases()[0]
     progress = Progress(
         phase=phase.name, epoch=0, epochs=1, step=0, step_in_epoch=0, steps_per_epoch=1
@@ -83,7 +85,7 @@ def skelray(
     def alone() -> None:
         method.before_step(progress)
         stepper.optimiser.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=phase.precision == "bf16"):
             step = method(views, progress)
         step.loss.backward()
         stepper.optimiser.step()

@@ -16,12 +16,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import measure
+import psutil
 import torch
+from tqdm.auto import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = (sys.executable, "experiments/run.py", "skeletonclr", "synthetic")
@@ -29,7 +33,7 @@ SETTINGS = ("data.size=small", "evaluation.baselines=false", "evaluation.picture
 IMPORT = "import skelray.platform.method, sys; sys.exit('ray' in sys.modules)"
 
 
-def bare_epoch(settings: tuple[str, ...]) -> Callable[[], object]:
+def bare_epoch(settings: tuple[str, ...], threads: int) -> Callable[[], object]:
     """An epoch of the plainest loop over the prepared recordings."""
     from skelray.platform.config import resolve
     from skelray.platform.data.loading import ResidentData
@@ -39,6 +43,7 @@ def bare_epoch(settings: tuple[str, ...]) -> Callable[[], object]:
     from skelray.platform.training.build import build_method
 
     keep_freed_memory()
+    torch.set_num_threads(threads)
     config = resolve("skeletonclr", "synthetic", settings)
     source = Source.open(config.data)
     method = build_method(config, source.spec)
@@ -68,73 +73,106 @@ def bare_epoch(settings: tuple[str, ...]) -> Callable[[], object]:
 
 
 class Run:
-    """One run of the command in an empty or prepared SKELRAY_HOME."""
+    """One run of the command, trained from the start."""
 
     def __init__(self, home: Path, *settings: str) -> None:
-        began = time.time()
-        with (home / "output").open("w") as output:
-            process = subprocess.Popen(
-                [*COMMAND, *SETTINGS, *settings], cwd=ROOT, stdout=output, stderr=output
-            )
-            self.first_step = self._first_step(home, began, process)
-            if process.wait():
-                sys.exit((home / "output").read_text())
-        (file,) = self._files(home, "metrics.jsonl", began)
-        self.epochs = [json.loads(line) for line in file.read_text().splitlines()]
+        self.home, self.began = home, time.time()
+        self.output = (home / "output").open("w")
+        self.process = psutil.Popen(
+            [*COMMAND, *SETTINGS, *settings], cwd=ROOT, stdout=self.output, stderr=self.output
+        )
 
-    @staticmethod
-    def _files(home: Path, name: str, began: float) -> list[Path]:
-        return [f for f in home.glob(f"runs/*/{name}") if f.stat().st_mtime > began]
+    def first_step(self) -> float:
+        """Seconds from the command to the end of its first training step, which says so."""
+        self._until(lambda: json.loads(self._text("status.json") or "{}").get("step"))
+        return time.time() - self.began
 
-    def _first_step(self, home: Path, began: float, process: subprocess.Popen[bytes]) -> float:
-        """Seconds to the end of the first training step, which writes the run's status."""
-        while process.poll() is None:
-            for file in self._files(home, "status.json", began):
-                if json.loads(file.read_text())["step"]:
-                    return time.time() - began
-            time.sleep(0.05)
-        sys.exit((home / "output").read_text())
+    def epochs(self, number: int) -> list[dict[str, Any]]:
+        """What the run has written of its epochs, once it is so many."""
+        self._until(lambda: self._text("metrics.jsonl").count("\n") >= number)
+        return [json.loads(line) for line in self._text("metrics.jsonl").splitlines()]
 
-    @property
-    def samples_per_s(self) -> float:
-        """After the first epoch, all between the epochs included."""
-        first, last = self.epochs[0], self.epochs[-1]
-        samples = last["metrics"]["train/samples_seen"] - first["metrics"]["train/samples_seen"]
-        return float(samples / (last["time"] - first["time"]))
+    def end(self) -> None:
+        """Waits for its end."""
+        if self.process.wait():
+            sys.exit((self.home / "output").read_text())
 
-    @property
-    def data_wait_pct(self) -> float:
-        """Median over the epochs."""
-        return statistics.median(e["metrics"]["time/data_wait_pct"] for e in self.epochs[1:])
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """All its processes, those of Ray among them, do nothing meanwhile."""
+        processes = [self.process, *self.process.children(recursive=True)]
+        for process in processes:
+            process.suspend()
+        yield
+        for process in processes:
+            process.resume()
+
+    def _until(self, condition: Callable[[], object]) -> None:
+        while not condition():
+            if self.process.poll() is not None:
+                sys.exit((self.home / "output").read_text())
+            time.sleep(0.01)
+
+    def _text(self, name: str) -> str:
+        files = [f for f in self.home.glob(f"runs/*/{name}") if f.stat().st_mtime > self.began]
+        return files[0].read_text() if files else ""
+
+
+def whole_to_bare(home: Path, threads: int, epochs: int) -> tuple[float, float]:
+    """The job's samples per second to the bare loop's, by turns; seconds to its first step."""
+    job: list[float] = []
+    with measure.Contestant("bare loop", partial(bare_epoch, SETTINGS, threads)) as bare:
+        bare()
+        run = Run(
+            home, f"method.epochs={epochs + 2}", f"training.threads={threads}", f"seed={threads}"
+        )
+        first_step = run.first_step()
+        loop, paused = [], 0.0
+        for number in tqdm(range(2, epochs + 2), unit=" epochs"):
+            before, last = (epoch["time"] for epoch in run.epochs(number)[-2:])
+            job.append(last - before - paused)
+            began = time.time()
+            with run.held():
+                loop.append(bare())
+            paused = time.time() - began
+        written = run.epochs(epochs + 2)
+    run.end()
+    samples = written[0]["metrics"]["train/samples_seen"]
+    waits = [epoch["metrics"]["time/data_wait_pct"] for epoch in written[1:]]
+    print(f"{threads} threads, {epochs} epochs each, by turns")
+    print(f"  bare loop        {samples / statistics.median(loop):6.1f} samples/s")
+    print(f"  the whole job    {samples / statistics.median(job):6.1f} samples/s")
+    print(f"  waiting for data {statistics.median(waits):6.2f} % of the time")
+    return statistics.median(loop) / statistics.median(job), first_step
 
 
 def main() -> None:
     """Measures and prints."""
     parser = measure.parser(__doc__)
-    parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--epochs", type=int, default=16)
     given = parser.parse_args()
+    cores = os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         os.environ.update(SKELRAY_HOME=folder, PYTHONPATH=os.fspath(ROOT))
-        unprepared = Run(home, "method.epochs=1", "seed=1").first_step
-        loop = {"bare": partial(bare_epoch, SETTINGS)}
-        rounds = max(2, given.epochs // 4)
-        before = measure.compete(loop, rounds)["bare"]
-        run = Run(home, f"method.epochs={given.epochs}")
-        after = measure.compete(loop, rounds)["bare"]
-        samples = run.epochs[0]["metrics"]["train/samples_seen"]
+        first = Run(home, "method.epochs=1", "seed=0")
+        unprepared = first.first_step()
+        first.end()
+        beside, _ = whole_to_bare(home, max(1, cores - 1), given.epochs)
+        within, first_step = whole_to_bare(home, cores, given.epochs)
         imported = statistics.median(
             measure.seconds(lambda: subprocess.run([sys.executable, "-c", IMPORT], check=True))
             for _ in range(5)
         )
-    print(f"bare loop before  {samples / before:6.1f} samples/s")
-    print(f"the whole job     {run.samples_per_s:6.1f} samples/s, {given.epochs} epochs")
-    print(f"bare loop after   {samples / after:6.1f} samples/s")
-    print(f"waiting for data  {run.data_wait_pct:6.2f} % of the time")
-    print(f"first step after  {run.first_step:6.1f} s; with preparing the data {unprepared:.1f} s")
+    print(f"first step after {first_step:.1f} s; with preparing the data {unprepared:.1f} s")
     print(f"import of skelray.platform.method {imported:.1f} s, without Ray")
-    bare = samples / statistics.mean((before, after))
-    measure.conclude(given, {"the whole job / bare loop": run.samples_per_s / bare})
+    measure.conclude(
+        given,
+        {
+            "the whole job / bare loop, a core left to Ray": beside,
+            "the whole job / bare loop, on all cores": within,
+        },
+    )
 
 
 if __name__ == "__main__":

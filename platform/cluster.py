@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 # faster end of a Train run: the controller looks after its workers this often (default 2 s)
-os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its warnings speak to Ray's developers
 os.environ.setdefault("RAY_DISABLE_DOCKER_CPU_WARNING", "1")
@@ -53,6 +53,8 @@ def connected(check: Callable[[], None] = lambda: None) -> Iterator[None]:
     inside = bool(os.environ.get("RAY_ADDRESS"))
     if not inside:
         check()
+        # this machine is not taken away with a warning, so nothing need watch out for that
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     with _own_signals(), _without_level_line():
         ray.init(
             address="auto" if inside else "local",

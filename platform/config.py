@@ -75,9 +75,14 @@ class RunConfig(_Section):
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
 
-    def identity(self, data_version: str) -> str:
-        """The run's id: of what determines its weights (not how it is spread or evaluated)."""
+    def identity(self, data_version: str, *, seeded: bool = True) -> str:
+        """The run's id: of what determines its weights (not how it is spread or evaluated).
+
+        Unless `seeded`, equal for the runs of one configuration with different seeds.
+        """
         decides = self.model_dump(mode="json", include={"name", "seed", "data", "method"})
+        if not seeded:
+            decides.pop("seed")
         decides["data"].pop("residency")
         decides["accumulate"] = self.training.accumulate
         text = json.dumps([decides, data_version], sort_keys=True)

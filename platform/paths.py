@@ -29,6 +29,11 @@ def runs() -> Path:
     return home() / "runs"
 
 
+def summaries() -> Path:
+    """Figures of several runs together, such as those of one configuration's seeds."""
+    return home() / "summaries"
+
+
 def raw() -> Path:
     """Raw recordings that skelray generated."""
     return home() / "raw"

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from skelray.platform import registry
 from skelray.platform.config import explain, keys_of
 from skelray.platform.errors import CheckpointError, UsageError
-from skelray.platform.method import matches
+from skelray.platform.method import Method, MethodConfig, PublishedState, matches
 
 
 def load_published(
@@ -31,12 +31,8 @@ def load_published(
     stay as initialised.
     """
     kind = registry.load_method(name)
-    published = kind.published([read_state(file) for file in files], network)
-    try:
-        settings = kind.Config(**{**published.config, **config})
-    except ValidationError as error:
-        reason = explain(error, list(keys_of(kind.Config)))
-        raise UsageError(f"load_published({name!r}): {reason}") from None
+    published = translated(kind, files, network)
+    settings = settings_of(kind, published, config)
     module: nn.Module = kind(settings, published.data)
     if network == "classifier":
         assert isinstance(module, kind)
@@ -46,6 +42,28 @@ def load_published(
         module = module.classifier(classes, output, kind.recipes()["linear"])
     load_strictly(module, published.state, published.absent, source=str(files[0]))
     return module.eval()
+
+
+def translated(kind: type[Method], files: Sequence[Path], network: str) -> PublishedState:
+    """What the original's files hold, in our terms; CheckpointError names the first file."""
+    states = [read_state(file) for file in files]
+    try:
+        return kind.published(states, network)
+    except CheckpointError as error:
+        raise CheckpointError(f"{files[0]}: {error}") from None
+    except NotImplementedError as error:
+        raise UsageError(str(error)) from None
+
+
+def settings_of(
+    kind: type[Method], published: PublishedState, given: Mapping[str, Any]
+) -> MethodConfig:
+    """The method's settings: its defaults, what the tensors' shapes imply, what is given."""
+    try:
+        return kind.Config(**{**published.config, **given})
+    except ValidationError as error:
+        reason = explain(error, list(keys_of(kind.Config)))
+        raise UsageError(f"published weights: {reason}") from None
 
 
 def read_state(file: Path) -> dict[str, Tensor]:

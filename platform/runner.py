@@ -70,7 +70,7 @@ def run(config: RunConfig, *, fresh: bool = False) -> tuple[Path, Evaluation]:
     if _prepared(config.data):  # where it is known already, before Ray starts
         with only_one(run_folder(config, Source.open(config.data)), "run"):
             pass
-    with cluster.connected(partial(_make_ready, config)):
+    with cluster.connected(partial(make_ready, config)):
         source = open_source(config.data)
         build_caches(config, source)
         check_evaluation(config, source, build_method(config, source.spec))
@@ -118,11 +118,14 @@ def evaluate_run(path: Path, overrides: Sequence[str] = ()) -> tuple[Path, Evalu
             f"{checkpoint.path} was trained on data version {trained_on}; {source.store.path} "
             f"holds {source.store.version}: prepare the same recordings"
         )
+    described = tags(config, source)
+    if "imported" in checkpoint.about:
+        described["stage"] = "import"
     with (
         only_one(folder, "run"),
         cluster.connected(partial(require_evaluation_room, config)),
         logged_to(folder / "logs" / "driver.log"),
-        Tracker.open(folder, config=config, tags=tags(config, source), keep_status=True) as tracker,
+        Tracker.open(folder, config=config, tags=described, keep_status=True) as tracker,
     ):
         build_caches(config, source)
         return folder, _evaluate(config, source, checkpoint, folder, tracker)
@@ -149,7 +152,7 @@ def check_data(config: DataConfig) -> None:
         )
 
 
-def _make_ready(config: RunConfig) -> None:
+def make_ready(config: RunConfig) -> None:
     """What needs no Ray, so that it is refused before Ray starts: too little room, no such size."""
     require_training_room(config)
     require_evaluation_room(config)
@@ -196,6 +199,8 @@ def tags(config: RunConfig, source: Source) -> dict[str, str]:
         "stage": "pretrain",
         "recipe": config.preset or "published",
         "seed": str(config.seed),
+        # equal for the seeds of one configuration: to group by
+        "configuration": config.identity(source.store.version, seeded=False),
         "data_version": source.store.version,
         "plugin": f"{method.__module__}:{method.__qualname__}",
     }

@@ -226,7 +226,7 @@ class StreamContrast(Method):
 
     @classmethod
     def published(cls, states: Sequence[Mapping[str, Tensor]], network: str) -> PublishedState:
-        """Checkpoints of LinguoLi/CrosSCLR; SkeletonCLR's do not say which stream they read."""
+        """Checkpoints of LinguoLi/CrosSCLR."""
         return checkpoints.translate(states[0], network)
 
 

@@ -7,6 +7,7 @@ streams' similarities enter as further logits), this follows the code. Shapes as
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import combinations, permutations
 from typing import ClassVar
 
@@ -15,7 +16,8 @@ from torch import Tensor
 
 from skelray.methods.crossclr.config import AS_DESCRIBED, SMALL, CrosSCLRConfig
 from skelray.methods.crossclr.contrast import Contrasted, StreamContrast
-from skelray.platform.method import DataSpec, Progress, Step, Views
+from skelray.platform.errors import CheckpointError
+from skelray.platform.method import DataSpec, Progress, PublishedState, Step, Views
 from skelray.platform.objectives.contrastive import (
     Contrast,
     contrast_top1,
@@ -113,3 +115,11 @@ class CrosSCLR(StreamContrast):
             * self.config.temperature
             for a, b in combinations(single, 2)
         }
+
+    @classmethod
+    def published(cls, states: Sequence[Mapping[str, Tensor]], network: str) -> PublishedState:
+        """Checkpoints of LinguoLi/CrosSCLR with two or three streams."""
+        found = super().published(states, network)
+        if network == "pretrain" and "streams" not in found.config:
+            raise CheckpointError("the checkpoint is of one stream: it is one of skeletonclr")
+        return found

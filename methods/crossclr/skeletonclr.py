@@ -5,11 +5,15 @@ Source: section 3.1 of the paper; LinguoLi/CrosSCLR, net/skeletonclr.py. Shapes 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
+
+from torch import Tensor
 
 from skelray.methods.crossclr.config import SMALL, SkeletonCLRConfig
 from skelray.methods.crossclr.contrast import StreamContrast
-from skelray.platform.method import DataSpec, Progress, Step, Views
+from skelray.platform.errors import CheckpointError
+from skelray.platform.method import DataSpec, Progress, PublishedState, Step, Views
 from skelray.platform.objectives.contrastive import contrast_top1, info_nce
 
 
@@ -34,3 +38,11 @@ class SkeletonCLR(StreamContrast):
             carry=self.carry(contrasted),
             trace={**trace, "logits": contrast.logits.detach()},
         )
+
+    @classmethod
+    def published(cls, states: Sequence[Mapping[str, Tensor]], network: str) -> PublishedState:
+        """Checkpoints of LinguoLi/CrosSCLR with one stream; they do not say which."""
+        found = super().published(states, network)
+        if "streams" in found.config:
+            raise CheckpointError("the checkpoint is of several streams: it is one of crossclr")
+        return found

@@ -1,4 +1,4 @@
-"""Commands on methods and runs: `run`, `evaluate`, `sync`, `list`."""
+"""Commands on methods and runs: `run`, `evaluate`, `import-weights`, `sync`, `list`."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ def run_command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the configuration and the cost; start nothing.")
     ] = False,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Run so many seeds, from `seed` on, and summarise them.")
+    ] = 1,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Set an earlier run of this configuration aside.")
     ] = False,
@@ -41,14 +44,19 @@ def run_command(
         return
     from skelray.platform.evaluation import table
     from skelray.platform.runner import run
+    from skelray.platform.seeds import run_seeds
     from skelray.platform.tracking.store import ui_address, ui_command
 
-    folder, evaluation = run(config, fresh=fresh)
-    typer.echo(table(evaluation))
+    if seeds > 1:
+        result, evaluations = run_seeds(config, seeds, fresh=fresh)
+        typer.echo(table(*evaluations))
+        typer.echo(f"all figures: {result}")
+    else:
+        result, evaluation = run(config, fresh=fresh)
+        typer.echo(table(evaluation))
+        typer.echo(f"run folder: {result}")
     typer.echo(
-        f"run folder: {folder}\n"
-        f"curves, pictures and the model in MLflow: {ui_command()}\n"
-        f"then open {ui_address()}"
+        f"curves, pictures and the model in MLflow: {ui_command()}\nthen open {ui_address()}"
     )
 
 
@@ -64,6 +72,23 @@ def evaluate_command(
 
     _, evaluation = evaluate_run(_found(run), overrides or [])
     typer.echo(table(evaluation))
+
+
+@app.command("import-weights")
+def import_weights_command(
+    method: Annotated[str, typer.Argument(help="A method; see `skelray list`.")],
+    file: Annotated[Path, typer.Argument(help="The original implementation's checkpoint.")],
+    overrides: Overrides = None,
+    experiment: Annotated[
+        str, typer.Option(help="The experiment whose data the weights are measured on.")
+    ] = "synthetic",
+    debug: Debug = False,
+) -> None:
+    """Makes a published checkpoint a run that `skelray evaluate` measures."""
+    from skelray.platform.imported import import_weights
+
+    folder = import_weights(method, [file], experiment, overrides or [])
+    typer.echo(f"imported into {folder}\nmeasure it with: skelray evaluate {folder.name}")
 
 
 @app.command("sync")

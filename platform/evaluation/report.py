@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from skelray.platform.evaluation import linear_fast
-from skelray.platform.evaluation.results import PRETRAINED, RANDOM, RAW, Evaluation
+from skelray.platform.evaluation.results import PRETRAINED, RANDOM, RAW, Evaluation, by_name
 from skelray.platform.tables import aligned
 
 _ENCODERS = {RANDOM: "random encoder (BatchNorm set)", PRETRAINED: "pretrained encoder"}
 
 
-def table(evaluation: Evaluation) -> str:
-    """Caption, figures in percent with one decimal, footnotes; a row per encoder and output."""
-    about, figures = evaluation.about, evaluation.figures
+Figures = Mapping[str, Sequence[float]]
+"""A figure's name -> its value for every seed."""
+
+
+def table(*evaluations: Evaluation) -> str:
+    """Caption, figures in percent with one decimal, footnotes; a row per encoder and output.
+
+    Of several evaluations, which differ in their seeds alone, mean and standard deviation.
+    """
+    about, figures = evaluations[0].about, by_name(evaluations)
+    caption = _caption(about, [evaluation.about["seed"] for evaluation in evaluations])
     if unlabelled := [part for part in ("train", "test") if not about[part]]:
         parts = " nor ".join(unlabelled)
         return "\n".join(
-            [*_caption(about), "", f"nothing is measured: no recording of part {parts} has a label"]
+            [*caption, "", f"nothing is measured: no recording of part {parts} has a label"]
         )
     columns = {"linear top-1": "top1", "linear top-5": "top5"} if about["linear"] else {}
     columns |= {f"KNN k={k}": f"knn{k}/top1" for k in about["knn"]}
@@ -28,7 +37,7 @@ def table(evaluation: Evaluation) -> str:
         if any(name in figures for name in names):
             rows.append([label, *(_percent(figures, name) for name in names)])
     notes = [*_footnotes(about, figures), *_logistic(about, figures)] if about["linear"] else []
-    return "\n".join([*_caption(about), "", *aligned(rows), "", *notes]).rstrip()
+    return "\n".join([*caption, "", *aligned(rows), "", *notes]).rstrip()
 
 
 def _labels(about: Mapping[str, Any]) -> dict[str, str]:
@@ -50,20 +59,25 @@ def _full(name: str, prefix: str, about: Mapping[str, Any]) -> str:
     return f"linear_fast/{name}" if fast else f"linear/{name}"
 
 
-def _percent(figures: Mapping[str, float], name: str) -> str:
-    return f"{figures[name]:.1f}" if name in figures else "-"
+def _percent(figures: Figures, name: str) -> str:
+    if name not in figures:
+        return "-"
+    mean = f"{statistics.fmean(figures[name]):.1f}"
+    return mean + (f" ± {statistics.stdev(figures[name]):.1f}" if len(figures[name]) > 1 else "")
 
 
-def _caption(about: Mapping[str, Any]) -> list[str]:
+def _caption(about: Mapping[str, Any], seeds: Sequence[int]) -> list[str]:
+    several = f", seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else ""
+    spread = ", mean ± standard deviation over the seeds" if several else ""
     return [
         f"{about['method']} on {about['dataset']}, protocol {about['protocol']}, "
-        f"step {about['step']}",
+        f"step {about['step']}{several}",
         f"{about['train']} training and {about['test']} test recordings of {about['classes']} "
-        "classes; accuracy on the test part in percent",
+        f"classes; accuracy on the test part in percent{spread}",
     ]
 
 
-def _footnotes(about: Mapping[str, Any], figures: Mapping[str, float]) -> Iterator[str]:
+def _footnotes(about: Mapping[str, Any], figures: Figures) -> Iterator[str]:
     fast = (
         "fast recipe: standardised features, one of "
         f"{len(linear_fast.RATES)} learning rates chosen on the training part's holdout subjects"
@@ -86,17 +100,17 @@ def _footnotes(about: Mapping[str, Any], figures: Mapping[str, float]) -> Iterat
         yield fast
 
 
-def _published(figures: Mapping[str, float]) -> str:
+def _published(figures: Figures) -> str:
     return _each(figures, "linear", _ENCODERS)
 
 
-def _logistic(about: Mapping[str, Any], figures: Mapping[str, float]) -> Iterator[str]:
+def _logistic(about: Mapping[str, Any], figures: Figures) -> Iterator[str]:
     if "logistic" in about["linear"]:
         rows = {RAW: "raw coordinates", **_ENCODERS}
         yield f"logistic regression (scikit-learn): {_each(figures, 'linear_logistic', rows)}"
 
 
-def _each(figures: Mapping[str, float], recipe: str, rows: Mapping[str, str]) -> str:
+def _each(figures: Figures, recipe: str, rows: Mapping[str, str]) -> str:
     """Top-1 and top-5 of one recipe in every row that has it."""
     return "; ".join(
         f"{label} {_percent(figures, f'{prefix}/{recipe}/top1')} top-1, "

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Set
+import statistics
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,3 +64,22 @@ class Evaluation:
         """Writes the file atomically."""
         tree = {"about": self.about, "figures": self.figures, "pictures": self.files}
         paths.write_json(self.path, tree)
+
+
+def by_name(evaluations: Sequence[Evaluation]) -> dict[str, list[float]]:
+    """The figures that all of them have, each with its values in their order."""
+    first, *others = (evaluation.figures for evaluation in evaluations)
+    shared = [name for name in first if all(name in figures for figures in others)]
+    return {name: [evaluation.figures[name] for evaluation in evaluations] for name in shared}
+
+
+def summary(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, Any]]:
+    """Mean, standard deviation (of the sample; none of one value) and values of every figure."""
+    return {
+        name: {
+            "mean": statistics.fmean(values),
+            "std": statistics.stdev(values) if len(values) > 1 else None,
+            "values": values,
+        }
+        for name, values in by_name(evaluations).items()
+    }

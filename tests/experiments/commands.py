@@ -25,6 +25,8 @@ TINY = (
     "method.queue=16",
 )
 
+SKELRAY = ("-c", "from skelray.platform.cli import main; main()")  # the console script
+
 
 def environment(home: Path) -> dict[str, str]:
     """The variables under which a script works below this home."""

@@ -165,3 +165,10 @@ def test_flat_and_keys_are_dotted() -> None:
     assert flat["data.dataset"] == "nwucla" and flat["method.stream"] == "joint"
     assert flat["evaluation.knn"] == [1, 20]
     assert {"seed", "data", "data.residency", "training.max_failures"} <= set(keys_of(RunConfig))
+
+
+def test_seeds_share_the_configuration() -> None:
+    first, second = (nwucla(f"seed={seed}") for seed in (0, 1))
+    assert first.identity("v1", seeded=False) == second.identity("v1", seeded=False)
+    other = nwucla("method.lr=0.3").identity("v1", seeded=False)
+    assert first.identity("v1", seeded=False) != other

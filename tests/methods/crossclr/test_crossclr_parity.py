@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from skelray.methods.crossclr.crossclr import CrosSCLR
-from skelray.platform.errors import CheckpointError, UsageError
+from skelray.platform.errors import CheckpointError
 from skelray.platform.method import Progress
 from skelray.platform.published import load_published
 from tests.methods.crossclr.published import assert_close, save
@@ -126,11 +126,3 @@ def test_import_is_strict(tmp_path: Path, golden: Callable[[str], Any]) -> None:
         CheckpointError, match=r"streams\.1\.key_encoder\.input_norm\.w.* is missing"
     ):
         load_published("crossclr", save(tmp_path, without))
-
-
-def test_a_checkpoint_of_several_streams_is_none_of_skeletonclr(
-    tmp_path: Path, golden: Callable[[str], Any]
-) -> None:
-    files = save(tmp_path, published_state(golden("crossclr_3views")))
-    with pytest.raises(UsageError, match="unknown key 'streams': did you mean 'stream'"):
-        load_published("skeletonclr", files)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from skelray.platform.evaluation import table
-from skelray.platform.evaluation.results import Evaluation
+from skelray.platform.evaluation.results import Evaluation, summary
 
 ABOUT: dict[str, Any] = {
     "method": "skeletonclr",
     "dataset": "nwucla",
     "protocol": "xview",
     "step": 1200,
+    "seed": 0,
     "train": 1020,
     "test": 464,
     "classes": 10,
@@ -79,3 +82,24 @@ def test_outputs_evaluated_together_are_named() -> None:
     rows = lines(first_output="joint-motion", outputs=["joint-motion", "joint", "motion"])
     assert "pretrained encoder, joint-motion 78.0 100.0 73.1 70.0" in rows
     assert "pretrained encoder, motion - - - 61.0" in rows
+
+
+def test_several_seeds_give_means_and_deviations() -> None:
+    values = (70.0, 76.0, 79.0)  # mean 75, deviation sqrt((25 + 1 + 16) / 2) = 4.58
+    evaluations = [
+        Evaluation(Path("x.json"), ABOUT | {"seed": seed}, {**FIGURES, "eval/linear/top1": value})
+        for seed, value in enumerate(values)
+    ]
+    del evaluations[1].figures["eval/knn20/top1"]  # not known for all: not shown
+    shown = [" ".join(line.split()) for line in table(*evaluations).splitlines()]
+    assert shown[0] == "skeletonclr on nwucla, protocol xview, step 1200, seeds 0, 1, 2"
+    assert shown[1].endswith(" in percent, mean ± standard deviation over the seeds")
+    assert "pretrained encoder 75.0 ± 4.6 100.0 ± 0.0 73.1 ± 0.0 -" in shown
+
+
+def test_the_summary_holds_every_value() -> None:
+    evaluations = [Evaluation(Path("x.json"), ABOUT, {"eval/knn1/top1": v}) for v in (1.0, 3.0)]
+    assert summary(evaluations) == {
+        "eval/knn1/top1": {"mean": 2.0, "std": pytest.approx(2**0.5), "values": [1.0, 3.0]}
+    }
+    assert summary(evaluations[:1])["eval/knn1/top1"]["std"] is None

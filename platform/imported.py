@@ -1,0 +1,65 @@
+"""Published weights as a run that `skelray evaluate` measures like any other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from skelray.platform import paths, registry
+from skelray.platform.config import RunConfig, parse_overrides, resolve
+from skelray.platform.errors import CheckpointError
+from skelray.platform.method import DataSpec
+from skelray.platform.published import load_strictly, settings_of, translated
+from skelray.platform.runner import check_data, open_source
+from skelray.platform.training import checkpoint
+from skelray.platform.training.build import build_method
+from skelray.platform.training.job import description
+
+
+def import_weights(
+    name: str, files: Sequence[Path], experiment: str, overrides: Sequence[str] = ()
+) -> Path:
+    """Writes the original's pretraining checkpoint as a run of method `name`; returns its folder.
+
+    `experiment` says on which data the weights are measured; the method's settings are its
+    published ones, what the tensors' shapes imply, and `method.…=value` overrides. CheckpointError
+    where a tensor does not fit, or where the data's skeleton is not the one that was trained on.
+    """
+    kind = registry.load_method(name)
+    published = translated(kind, files, "pretrain")
+    given = parse_overrides(overrides)
+    settings = settings_of(kind, published, given.get("method", {}))
+    others = [one for one in overrides if not one.startswith("method.")]
+    config = resolve(name, experiment, ["preset=published", *others])
+    config = config.model_copy(update={"method": settings})
+    check_data(config.data)
+    source = open_source(config.data)
+    _require_same_skeleton(published.data, source.spec, files[0], config)
+    method = build_method(config, source.spec)
+    load_strictly(method, published.state, published.absent, source=str(files[0]))
+    origin = {file.name: paths.file_hash(file) for file in files}
+    identity = hashlib.sha256(
+        json.dumps([config.identity(source.store.version), origin], sort_keys=True).encode()
+    ).hexdigest()[:12]
+    folder = paths.runs() / f"{name}-{experiment}-imported-{identity}"
+    about = {
+        **description(config, source, method),
+        "step": 0,
+        "progress": {},
+        "finished": True,
+        "imported": origin,  # file -> its SHA-256
+    }
+    state = {"method": method.state_dict()}
+    checkpoint.save(folder / "checkpoints", state=state, about=about, keep=1)
+    return folder
+
+
+def _require_same_skeleton(trained: DataSpec, given: DataSpec, file: Path, to: RunConfig) -> None:
+    if trained.skeleton != given.skeleton or trained.coordinates != given.coordinates:
+        raise CheckpointError(
+            f"{file} was trained on skeleton {trained.skeleton.name} with {trained.coordinates} "
+            f"coordinates; data set {to.data.dataset} has {given.skeleton.name} with "
+            f"{given.coordinates}: choose another --experiment"
+        )
