@@ -13,13 +13,15 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from skelray.methods.crossclr.config import AS_DESCRIBED, SMALL, CrosSCLRConfig
-from skelray.methods.crossclr.contrast import Contrasted, StreamContrast
+from skelray.methods.crossclr.contrast import StreamContrast
 from skelray.platform.errors import CheckpointError
 from skelray.platform.method import DataSpec, Progress, PublishedState, Step, Views
 from skelray.platform.objectives.contrastive import (
     Contrast,
+    Logits,
     contrast_top1,
     info_nce,
     multi_positive_nce,
@@ -65,7 +67,7 @@ class CrosSCLR(StreamContrast):
         }
         losses = {name: contrast.loss for name, contrast in single.items()}
         if self.crosses(progress):
-            losses = self._crossed(single, contrasted)
+            losses = self._crossed(single)
         return Step(
             loss=torch.stack(list(losses.values())).sum(),
             terms=losses,
@@ -77,24 +79,18 @@ class CrosSCLR(StreamContrast):
             trace=trace,
         )
 
-    def _crossed(
-        self, single: dict[str, Contrast], contrasted: dict[str, Contrasted]
-    ) -> dict[str, Tensor]:
+    def _crossed(self, single: dict[str, Contrast]) -> dict[str, Tensor]:
         """Each stream's loss, the mean over the streams that supply its positives."""
+        own = {name: Logits(contrast.logits) for name, contrast in single.items()}
         nearest, context = self._nearest(single), self._context(single)
         losses: dict[str, list[Tensor]] = {name: [] for name in single}
         for learner, source in permutations(single, 2):
-            logits = [single[learner].logits]
-            width = len(contrasted[learner].queue)
-            own = torch.zeros_like(nearest[source][:, :1])
-            positives = [own, nearest[source] + 1]
+            mined = nearest[source]
+            logits, positives = [own[learner]], [functional.pad(mined + 1, (1, 0))]  # 0: its key
             if self.config.context:
                 logits.append(context[frozenset((learner, source))])
-                positives.append(nearest[source] + 1 + width)
-            every = torch.cat(logits, dim=1)
-            mask = torch.zeros_like(every, dtype=torch.bool)
-            mask.scatter_(1, torch.cat(positives, dim=1), True)
-            losses[learner].append(multi_positive_nce(every, mask))
+                positives.append(mined)
+            losses[learner].append(multi_positive_nce(logits, positives))
         return {name: torch.stack(values).mean() for name, values in losses.items()}
 
     def _nearest(self, single: dict[str, Contrast]) -> dict[str, Tensor]:
@@ -104,15 +100,17 @@ class CrosSCLR(StreamContrast):
             for name, contrast in single.items()
         }
 
-    def _context(self, single: dict[str, Contrast]) -> dict[frozenset[str], Tensor]:
+    def _context(self, single: dict[str, Contrast]) -> dict[frozenset[str], Logits]:
         """By pair of streams, the products of their similarities with the queue (N, K).
 
         As logits: similarities times temperature twice, divided by it once.
         """
+        if not self.config.context:
+            return {}
         return {
-            frozenset((a, b)): single[a].logits[:, 1:]
-            * single[b].logits[:, 1:]
-            * self.config.temperature
+            frozenset((a, b)): Logits(
+                single[a].logits[:, 1:] * single[b].logits[:, 1:] * self.config.temperature
+            )
             for a, b in combinations(single, 2)
         }
 

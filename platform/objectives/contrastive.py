@@ -6,6 +6,8 @@ at temperatures near 0.07 half precision loses the difference between neighbours
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -46,16 +48,29 @@ def contrast_top1(logits: Tensor) -> Tensor:
     return 100.0 * (logits.detach().argmax(1) == 0).float().mean()
 
 
-def multi_positive_nce(logits: Tensor, positives: Tensor) -> Tensor:
+class Logits:
+    """Some columns of a softmax: logits (N, L), and what they add to its denominator."""
+
+    def __init__(self, values: Tensor) -> None:
+        self.values = _at_least_float32(values)
+
+    @cached_property
+    def normaliser(self) -> Tensor:
+        """The logarithm (N,) of the sum of their exponentials: computed once for all softmaxes."""
+        return self.values.logsumexp(dim=1)
+
+
+def multi_positive_nce(logits: Sequence[Logits], positives: Sequence[Tensor]) -> Tensor:
     """Negative mean log-probability of the positives, mean over the batch; a scalar.
 
     Args:
-        logits: (N, L).
-        positives: (N, L) bool, at least one in each row.
+        logits: side by side, the columns (N, L) of one softmax.
+        positives: for each of `logits`, which of its columns (N, P) int64 are positives.
     """
-    log_probability = functional.log_softmax(_at_least_float32(logits), dim=1)
-    total = torch.where(positives, log_probability, 0).sum(1)
-    return -(total / positives.sum(1)).mean()
+    normaliser = torch.stack([each.normaliser for each in logits]).logsumexp(dim=0)
+    both = zip(logits, positives, strict=True)
+    chosen = torch.cat([each.values.gather(1, columns) for each, columns in both], dim=1)
+    return (normaliser - chosen.mean(dim=1)).mean()
 
 
 def _at_least_float32(x: Tensor) -> Tensor:

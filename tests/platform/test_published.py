@@ -95,5 +95,5 @@ def test_an_unknown_setting_is_answered_with_the_nearest(
     torch.save({"a": torch.ones(1)}, tmp_path / "a.pt")
     translated = PublishedState(config={"channels": 8}, data=DATA, state={})
     monkeypatch.setattr(load_method("skeletonclr"), "published", lambda *_: translated)
-    with pytest.raises(UsageError, match=r"load_published\('skeletonclr'\): unknown key 'quue': d"):
+    with pytest.raises(UsageError, match=r"published weights: unknown key 'quue': d"):
         load_published("skeletonclr", [tmp_path / "a.pt"], quue=3)

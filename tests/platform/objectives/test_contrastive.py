@@ -5,6 +5,7 @@ import torch
 from torch.nn.functional import normalize
 
 from skelray.platform.objectives.contrastive import (
+    Logits,
     info_nce,
     multi_positive_nce,
     unit_vectors,
@@ -71,7 +72,9 @@ def test_logits_stay_in_float32_under_autocast():
     exact = info_nce(query, key, queue, 0.07)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = info_nce(query, key, queue, 0.07).logits
-        assert multi_positive_nce(logits.bfloat16(), logits > 0).dtype == torch.float32
+        columns = torch.zeros(4, 1, dtype=torch.int64)
+        loss = multi_positive_nce([Logits(logits.bfloat16())], [columns])
+        assert loss.dtype == torch.float32
     assert logits.dtype == torch.float32 and torch.equal(logits, exact.logits)
     assert info_nce(query.bfloat16(), key, queue, 0.07).logits.dtype == torch.float32
 
@@ -95,15 +98,15 @@ def test_info_nce_of_the_published_network(golden):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_multi_positive_equals_the_slow_reference(dtype):
     torch.manual_seed(0)
-    logits = 5 * torch.randn(6, 12, dtype=dtype)
-    positives = torch.rand(6, 12) < 0.3
-    positives[:, 0] = True
+    blocks = [5 * torch.randn(6, length, dtype=dtype) for length in (12, 7)]
+    positives = [torch.rand(6, 12).argsort(1)[:, :3], torch.rand(6, 7).argsort(1)[:, :2]]
     losses = []
-    for row, mask in zip(logits.tolist(), positives.tolist(), strict=True):
-        total = sum(math.exp(value) for value in row)
-        chosen = [math.log(math.exp(v) / total) for v, y in zip(row, mask, strict=True) if y]
-        losses.append(-sum(chosen) / len(chosen))
-    loss = multi_positive_nce(logits, positives)
+    for n in range(6):
+        rows = [block[n].tolist() for block in blocks]
+        total = sum(math.exp(value) for row in rows for value in row)
+        chosen = [row[c] for row, columns in zip(rows, positives, strict=True) for c in columns[n]]
+        losses.append(-sum(math.log(math.exp(value) / total) for value in chosen) / 5)
+    loss = multi_positive_nce([Logits(block) for block in blocks], positives)
     assert loss.item() == pytest.approx(sum(losses) / 6, rel=1e-5) and loss.dtype == dtype
 
 
@@ -114,7 +117,10 @@ def test_multi_positive_of_the_published_network(golden):
         for name, logits in outputs.items():
             pair = name.removeprefix("logits_")
             if f"pos_mask_{pair}" in outputs:
-                loss = multi_positive_nce(logits, outputs[f"pos_mask_{pair}"].bool())
+                mask = outputs[f"pos_mask_{pair}"].bool()
+                (count,) = set(mask.sum(1).tolist())
+                columns = mask.nonzero()[:, 1].reshape(-1, count)
+                loss = multi_positive_nce([Logits(logits)], [columns])
                 torch.testing.assert_close(loss, outputs[f"loss_{pair}"].mean(), rtol=1e-5, atol=0)
                 checked += 1
     assert checked == 4 * 6  # cases in the cross phase, ordered pairs of streams
@@ -122,13 +128,12 @@ def test_multi_positive_of_the_published_network(golden):
 
 def test_multi_positive_with_the_key_alone_is_info_nce():
     contrast = info_nce(unit(4, 8), unit(4, 8, seed=1), unit(30, 8, seed=2), 0.07)
-    positives = torch.zeros_like(contrast.logits, dtype=torch.bool)
-    positives[:, 0] = True
-    torch.testing.assert_close(multi_positive_nce(contrast.logits, positives), contrast.loss)
+    loss = multi_positive_nce([Logits(contrast.logits)], [torch.zeros(4, 1, dtype=torch.int64)])
+    torch.testing.assert_close(loss, contrast.loss)
 
 
 def test_multi_positive_of_an_impossible_negative():
     """A logit of minus infinity outside the positives must not turn the loss into NaN."""
     logits = torch.tensor([[1.0, 2.0, -math.inf]])
-    loss = multi_positive_nce(logits, torch.tensor([[True, True, False]]))
+    loss = multi_positive_nce([Logits(logits)], [torch.tensor([[0, 1]])])
     assert loss.item() == pytest.approx(math.log(math.e + math.e**2) - 1.5)
