@@ -1,7 +1,9 @@
-"""Commands on methods and runs: `run`, `evaluate`, `import-weights`, `sync`, `list`."""
+"""Commands on methods and runs: `run`, `evaluate`, `ensemble`, `import-weights`, `sync`, `list`."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +12,7 @@ import typer
 from skelray.platform import paths, registry
 from skelray.platform.cli.app import Debug, app
 from skelray.platform.config import resolve
+from skelray.platform.errors import UsageError
 
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="key=value, dotted: method.lr=0.05 training.workers=2")
@@ -74,6 +77,35 @@ def evaluate_command(
     typer.echo(table(evaluation))
 
 
+@app.command("ensemble")
+def ensemble_command(
+    runs: Annotated[
+        list[str], typer.Argument(help="Folders or names of runs; RUN:OUTPUT for one output.")
+    ],
+    weights: Annotated[
+        str, typer.Option(help="One for each run, with commas between; all 1 by default.")
+    ] = "",
+    recipe: Annotated[
+        str, typer.Option(help="Whose scores: linear, linear_fast or linear_logistic.")
+    ] = "linear",
+    debug: Debug = False,
+) -> None:
+    """Fuses the linear classifiers of several runs or outputs, by sample id."""
+    from skelray.platform.evaluation.ensemble import Member, fuse
+
+    members = []
+    for run in runs:
+        name, _, output = run.partition(":")
+        members.append(Member.open(_found(Path(name)), output, recipe))
+    fused = fuse(members, _numbers(weights) if weights else [1.0] * len(members))
+    typer.echo(fused.table())
+    record = {"recipe": recipe, **fused.record()}
+    identity = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
+    file = paths.summaries() / f"ensemble-{identity}.json"
+    paths.write_json(file, record)
+    typer.echo(f"weights and figures: {file}")
+
+
 @app.command("import-weights")
 def import_weights_command(
     method: Annotated[str, typer.Argument(help="A method; see `skelray list`.")],
@@ -126,6 +158,14 @@ def list_command(debug: Debug = False) -> None:
             typer.echo(line)
     for line in inventory.other_lines(registry.dataset_names()):
         typer.echo(line)
+
+
+def _numbers(text: str) -> list[float]:
+    """Numbers with commas between; UsageError for anything else."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--weights {text}: give numbers with commas between") from None
 
 
 def _found(run: Path) -> Path:

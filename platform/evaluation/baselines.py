@@ -17,6 +17,7 @@ from skelray.platform.config import RunConfig
 from skelray.platform.data.source import Source
 from skelray.platform.evaluation.features import part_views
 from skelray.platform.method import Method, Views
+from skelray.platform.nn.modes import in_eval_mode
 from skelray.platform.progress import progress_bar
 from skelray.platform.training import checkpoint
 from skelray.platform.training.build import build_method
@@ -31,24 +32,21 @@ def set_batch_norm_statistics(method: Method, batches: Iterable[tuple[str, Views
     Dropout is off.
     """
     norms = [m for m in method.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    modes = {module: module.training for module in method.modules()}
     momenta = {norm: norm.momentum for norm in norms}
     before = {norm: _copy(norm) for norm in norms}
-    method.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the plain average of all batches
-        norm.train()
-    try:
-        for output, views in batches:
-            method.features(views, [output])
-    finally:
-        for norm, momentum in momenta.items():
-            norm.momentum = momentum
-            if not norm.num_batches_tracked:
-                norm.load_state_dict(before[norm])
-        for module, training in modes.items():
-            module.training = training
+    with in_eval_mode(method):
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the plain average of all batches
+            norm.train()
+        try:
+            for output, views in batches:
+                method.features(views, [output])
+        finally:
+            for norm, momentum in momenta.items():
+                norm.momentum = momentum
+                if not norm.num_batches_tracked:
+                    norm.load_state_dict(before[norm])
 
 
 def _copy(norm: _BatchNorm) -> dict[str, Tensor]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import ray.data
 import torch
 
@@ -29,6 +27,7 @@ from skelray.platform.data.source import Source
 from skelray.platform.distributed import state_hash
 from skelray.platform.errors import CheckpointError, DataError
 from skelray.platform.evaluation.labelled import Labelled
+from skelray.platform.evaluation.scores import as_column, as_matrix, read_table, write_table
 from skelray.platform.method import Method, Views
 from skelray.platform.progress import progress_bar
 from skelray.platform.training.allocation import keep_freed_memory
@@ -237,22 +236,11 @@ def _cache_file(
 
 
 def _write(path: Path, ids: np.ndarray, values: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    flat = pa.array(values.reshape(-1))
-    column = pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
-    table = pa.table({"id": ids, "features": column})
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(table, scratch)
-    scratch.replace(path)
+    write_table(path, pa.table({"id": ids, "features": as_column(values)}))
 
 
 def _read(path: Path, ids: np.ndarray) -> np.ndarray:
     """The features (n, D) of these recordings; DataError where the file is damaged."""
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"features {path} cannot be read ({error}): delete the file") from None
+    table = read_table(path)
     assert np.array_equal(table.column("id").to_numpy(), ids)
-    column = table.column("features").combine_chunks()
-    values: np.ndarray = column.flatten().to_numpy().reshape(len(ids), -1)
-    return values
+    return as_matrix(table.column("features"))

@@ -22,7 +22,7 @@ class LinearResult:
     top1: float
     top5: float
     top1_best: float  # the largest of the tests during training: selected on the test part
-    predictions: Tensor  # (n_test,) int64
+    scores: Tensor  # (n_test, classes)
 
     def figures(self) -> dict[str, float]:
         """By name."""
@@ -60,7 +60,7 @@ def published_linear(
         top1=tests[-1],
         top5=top_k(logits, test.label, 5),
         top1_best=max(tests),
-        predictions=logits.argmax(dim=1),
+        scores=logits,
     )
 
 

@@ -35,7 +35,7 @@ class FastLinearResult:
     top1: float
     top5: float
     lr: float
-    predictions: Tensor  # (n_test,) int64
+    scores: Tensor  # (n_test, classes)
     holdout: dict[float, float]  # learning rate -> top-1 on the holdout part, in percent
 
     def figures(self) -> dict[str, float]:
@@ -58,7 +58,7 @@ def fast_linear(
         top1=top_k(logits, test.label, 1),
         top5=top_k(logits, test.label, 5),
         lr=lr,
-        predictions=logits.argmax(dim=1),
+        scores=logits,
         holdout=accuracies,
     )
 

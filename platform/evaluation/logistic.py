@@ -27,7 +27,7 @@ class LogisticResult:
 
     top1: float
     top5: float
-    predictions: Tensor  # (n_test,) int64
+    scores: Tensor  # (n_test, classes)
 
     def figures(self) -> dict[str, float]:
         """By name."""
@@ -45,5 +45,5 @@ def logistic_regression(train: Labelled, test: Labelled, classes: int) -> Logist
     return LogisticResult(
         top1=top_k(scores, test.label, 1),
         top5=top_k(scores, test.label, 5),
-        predictions=scores.argmax(dim=1),
+        scores=scores,
     )

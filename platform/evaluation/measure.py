@@ -8,6 +8,7 @@ from pathlib import Path
 from skelray.platform.config import RunConfig
 from skelray.platform.data.source import Source
 from skelray.platform.evaluation import pictures
+from skelray.platform.evaluation.embedding import frames
 from skelray.platform.evaluation.plan import Plan, Row
 from skelray.platform.evaluation.probes import Measurement, Value
 from skelray.platform.evaluation.results import Evaluation
@@ -29,24 +30,25 @@ def evaluate(config: RunConfig, source: Source, checkpoint: Path, folder: Path) 
             _measure(evaluation, row, measurement)
     if config.evaluation.pictures:
         _draw_curves(evaluation, folder)
+        _animate(evaluation, folder)
     evaluation.save()
     return evaluation
 
 
 def _measure(evaluation: Evaluation, row: Row, measurement: Measurement) -> None:
     figures = {f"{row.prefix}/{name}" for name in measurement.figures}
-    drawn = {f"{row.prefix}/{name}" for name in measurement.pictures}
-    if evaluation.has(figures, drawn):
+    files = {f"{row.prefix}/{n}" for n in (*measurement.pictures, *measurement.tables)}
+    if evaluation.has(figures, files):
         return
-    place = partial(_picture, evaluation, row)
+    place = partial(_file, evaluation, row)
     for name, value in measurement(row.split(), place):
         _record(evaluation, f"{row.prefix}/{name}", value)
     evaluation.save()
 
 
-def _picture(evaluation: Evaluation, row: Row, name: str) -> Path:
-    """Where a picture goes: flat, for stores that keep file names only."""
-    return evaluation.folder / f"{row.prefix.replace('/', '-')}-{name}.png"
+def _file(evaluation: Evaluation, row: Row, name: str) -> Path:
+    """Where a file goes: flat, for stores that keep file names only."""
+    return evaluation.folder / f"{row.prefix.replace('/', '-')}-{name}"
 
 
 def _record(evaluation: Evaluation, name: str, value: Value) -> None:
@@ -62,3 +64,11 @@ def _draw_curves(evaluation: Evaluation, folder: Path) -> None:
         title = f"{evaluation.about['method']} on {evaluation.about['dataset']}: training"
         path = pictures.curves(evaluation.folder / "curves.png", records, title)
         _record(evaluation, "curves", path)
+
+
+def _animate(evaluation: Evaluation, folder: Path) -> None:
+    """The pictures that were drawn while training, as one that plays, of every output."""
+    for output, drawn in frames(folder).items():
+        name = f"tsne-training-{output}"
+        if len(drawn) > 1:
+            _record(evaluation, name, pictures.animation(evaluation.folder / f"{name}.gif", drawn))

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from PIL import Image
 from sklearn.manifold import TSNE
 
 TSNE_CLASSES = 10
@@ -23,23 +24,41 @@ _NUMBERED = 30  # classes up to which a confusion matrix shows its numbers
 def tsne(
     path: Path, features: np.ndarray, label: np.ndarray, classes: Sequence[str], title: str
 ) -> Path:
-    """Features (n, D) in the plane, coloured by class.
+    """Features (n, D) in the plane, coloured by class, of the recordings that `chosen` names."""
+    rows = chosen(label)
+    return scatter(path, plane(features[rows]), label[rows], classes, title)
 
-    At most 1500 recordings of at most 10 classes, both taken at even distances in their order, so
-    that pictures of several checkpoints show the same ones. Perplexity 30, less for few recordings.
+
+def plane(features: np.ndarray, before: np.ndarray | None = None) -> np.ndarray:
+    """Features (n, D) in the plane, by t-SNE: (n, 2).
+
+    Perplexity 30, less for few recordings. It starts from the principal components, or where the
+    points were `before`, from where they only move on: pictures in a row change little.
     """
-    rows, shown = _chosen(label)
-    points = TSNE(
-        perplexity=min(30.0, max(1.0, (len(rows) - 1) / 3)), init="pca", random_state=0
-    ).fit_transform(features[rows])
+    points: np.ndarray = TSNE(
+        perplexity=min(30.0, max(1.0, (len(features) - 1) / 3)),
+        init="pca" if before is None else before,
+        early_exaggeration=12.0 if before is None else 1.0,
+        random_state=0,
+    ).fit_transform(features)
+    return points
+
+
+def scatter(
+    path: Path, points: np.ndarray, label: np.ndarray, classes: Sequence[str], title: str
+) -> Path:
+    """Points (n, 2), the farthest at the picture's edge, coloured by class."""
+    points = points - points.mean(axis=0)
+    points = points / np.linalg.norm(points, axis=1).max()
     figure, axes = _canvas(8.0, 6.0, title)
     colours = matplotlib.colormaps["tab10"](np.arange(TSNE_CLASSES))
-    for number, kind in enumerate(shown):
-        mine = points[label[rows] == kind]
+    for number, kind in enumerate(np.unique(label)):
+        mine = points[label == kind]
         axes.scatter(
             *mine.T, s=14, color=colours[number], alpha=0.8, linewidths=0, label=classes[kind]
         )
-    axes.set(xticks=[], yticks=[], aspect="equal", adjustable="datalim")
+    limits = (-1.05, 1.05)  # always the same: pictures in a row do not jump
+    axes.set(xticks=[], yticks=[], aspect="equal", xlim=limits, ylim=limits)
     axes.spines[:].set_visible(False)
     axes.legend(
         loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, markerscale=2, fontsize=9
@@ -47,12 +66,27 @@ def tsne(
     return _save(figure, path)
 
 
-def _chosen(label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and classes that t-SNE shows."""
+def chosen(label: np.ndarray) -> np.ndarray:
+    """The recordings that t-SNE shows: at most 1500 of at most 10 classes.
+
+    Both are taken at even distances in their order: pictures of all checkpoints show the same ones.
+    """
     present = np.unique(label)
     shown = present[_evenly(len(present), TSNE_CLASSES)]
     rows = np.flatnonzero(np.isin(label, shown))
-    return rows[_evenly(len(rows), TSNE_SAMPLES)], shown
+    return rows[_evenly(len(rows), TSNE_SAMPLES)]
+
+
+def animation(path: Path, frames: Sequence[Path], *, seconds: float = 0.5) -> Path:
+    """Pictures one after the other as a GIF that plays for ever; the last stays longer."""
+    images = [Image.open(frame).convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames]
+    milliseconds = [int(1000 * seconds)] * (len(images) - 1) + [int(4000 * seconds)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{os.getpid()}.{path.name}")
+    first, *others = images
+    first.save(scratch, append_images=others, save_all=True, duration=milliseconds, loop=0)
+    scratch.replace(path)
+    return path
 
 
 def _evenly(count: int, limit: int) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from skelray.platform.evaluation.features import Features, extract, raw_features
 from skelray.platform.evaluation.probes import (
     TSNE,
     FastLinear,
+    LinearProbe,
     Logistic,
     Measurement,
     NearestNeighbours,
@@ -125,12 +126,15 @@ class Plan:
         pictured = prefix == PRETRAINED and self.config.evaluation.pictures
         for output in self.rows_of_encoder:
             own = prefix if output == self.first else f"{prefix}/{output}"
-            measurements = [*self._linear(pictured), *self._neighbours()]
+            probes: Iterable[LinearProbe] = self._linear(pictured)
+            if prefix == PRETRAINED:  # what late fusion reads
+                probes = (replace(p, tables=frozenset({f"{p.name}/scores"})) for p in probes)
+            measurements: list[Measurement] = [*probes, *self._neighbours()]
             if pictured:
                 measurements.append(TSNE())
             yield Row(own, partial(encoder.split, output), measurements)
 
-    def _linear(self, pictured: bool) -> Iterator[Measurement]:
+    def _linear(self, pictured: bool) -> Iterator[LinearProbe]:
         for number, name in enumerate(self.config.evaluation.linear):
             drawn = frozenset({"confusion"} if pictured and number == 0 else ())
             if name == "fast":
@@ -166,6 +170,7 @@ class Plan:
             train=train,
             test=test,
             holdout=torch.from_numpy(held),
+            test_id=parts["test"].id[parts["test"].label >= 0],
             classes=self.source.dataset.classes,
             title=f"{self.config.name} on {self.source.dataset.name} "
             f"{self.source.protocol.name}, {output}, step {self.checkpoint.step}",

@@ -1,7 +1,7 @@
 """What can be measured on the features of one output: each measurement yields (name, value).
 
-A value is a figure, or the path of a picture. The names are known before a measurement runs, so
-that one whose results are there is left out.
+A value is a figure, or the path of a picture or of a table of scores. The names are known before a
+measurement runs, so that one whose results are there is left out.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from skelray.platform.evaluation import pictures
@@ -19,11 +20,12 @@ from skelray.platform.evaluation.labelled import Labelled
 from skelray.platform.evaluation.linear import LinearResult, published_linear
 from skelray.platform.evaluation.linear_fast import FastLinearResult, fast_linear
 from skelray.platform.evaluation.logistic import LogisticResult, logistic_regression
+from skelray.platform.evaluation.scores import Scores
 from skelray.platform.method import EvalRecipe
 
 Value = float | Path
 Place = Callable[[str], Path]
-"""A picture's name -> the file to write it to."""
+"""A file's name -> where to write it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,25 +35,27 @@ class Split:
     train: Labelled
     test: Labelled
     holdout: Tensor  # (n_train,) bool: set apart for choosing a learning rate
+    test_id: np.ndarray  # (n_test,) str
     classes: Sequence[str]
     title: str  # of pictures
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement(ABC):
-    """One evaluation, and the names of the figures and pictures it yields."""
+    """One evaluation, and the names of the figures, pictures and tables it yields."""
 
     figures: frozenset[str] = frozenset()
     pictures: frozenset[str] = frozenset()
+    tables: frozenset[str] = frozenset()
 
     @abstractmethod
     def __call__(self, split: Split, place: Place) -> Iterator[tuple[str, Value]]:
-        """Measures; pictures are written where `place` says."""
+        """Measures; files are written where `place` says."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Linear(Measurement):
-    """A linear classifier, and its confusion matrix where that picture is asked for."""
+class LinearProbe(Measurement):
+    """A linear classifier; its confusion matrix and its table of scores where asked for."""
 
     name: str
 
@@ -60,17 +64,23 @@ class _Linear(Measurement):
         """Trains and tests the classifier."""
 
     def __call__(self, split: Split, place: Place) -> Iterator[tuple[str, Value]]:
+        """Trains, tests, and writes the files that are asked for."""
         result = self.fit(split)
         for name, value in result.figures().items():
             yield f"{self.name}/{name}", value
+        label, scores = split.test.label.numpy(), result.scores.numpy()
         for name in self.pictures:
-            label, predicted = split.test.label.numpy(), result.predictions.numpy()
             title = f"{split.title}\nlinear classification, top-1 {result.top1:.1f} %"
-            yield name, pictures.confusion(place(name), label, predicted, split.classes, title)
+            path, predicted = place(f"{name}.png"), scores.argmax(axis=1)
+            yield name, pictures.confusion(path, label, predicted, split.classes, title)
+        for name in self.tables:
+            path = place(f"{name.replace('/', '-')}.parquet")
+            Scores(id=split.test_id, label=label, values=scores).write(path)
+            yield name, path
 
 
 @dataclass(frozen=True, kw_only=True)
-class PublishedLinear(_Linear):
+class PublishedLinear(LinearProbe):
     """`linear`: the method's published recipe."""
 
     seed: int
@@ -85,7 +95,7 @@ class PublishedLinear(_Linear):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FastLinear(_Linear):
+class FastLinear(LinearProbe):
     """`linear_fast`: the rate chosen on the holdout subjects; `lr` tells which."""
 
     seed: int
@@ -99,7 +109,7 @@ class FastLinear(_Linear):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Logistic(_Linear):
+class Logistic(LinearProbe):
     """`linear_logistic`: scikit-learn's logistic regression, without any choice."""
 
     name: str = "linear_logistic"
@@ -137,4 +147,4 @@ class TSNE(Measurement):
         """Draws at most ten classes."""
         features, label = split.test.features.numpy(), split.test.label.numpy()
         title = f"{split.title}\nt-SNE of the test part's features"
-        yield "tsne", pictures.tsne(place("tsne"), features, label, split.classes, title)
+        yield "tsne", pictures.tsne(place("tsne.png"), features, label, split.classes, title)

@@ -22,13 +22,13 @@ class Evaluation:
     """Everything measured on one checkpoint; accuracies in percent.
 
     Names are `eval/…` for the checkpoint, `baseline/raw/…` and `baseline/random/…` for what it is
-    compared with. `path` is the file; its pictures lie in `folder`, beside it.
+    compared with. `path` is the file; its pictures and tables lie in `folder`, beside it.
     """
 
     path: Path
     about: dict[str, Any]  # data set, protocol, counts, recipes, checkpoint and its hash
     figures: dict[str, float] = field(default_factory=dict)
-    files: dict[str, str] = field(default_factory=dict)  # picture's name -> file in `folder`
+    files: dict[str, str] = field(default_factory=dict)  # name -> picture or table in `folder`
 
     @classmethod
     def open(cls, path: Path, about: Mapping[str, Any]) -> Evaluation:
@@ -38,7 +38,7 @@ class Evaluation:
         try:
             tree = json.loads(path.read_text(encoding="utf-8"))
             same = tree["about"]["checkpoint_hash"] == about["checkpoint_hash"]
-            known = (tree["figures"], tree["pictures"]) if same else ({}, {})
+            known = (tree["figures"], tree.get("files", {})) if same else ({}, {})
         except (json.JSONDecodeError, KeyError, TypeError):
             raise DataError(f"{path} is damaged: delete it to evaluate again") from None
         return cls(path, dict(about), *known)
@@ -51,18 +51,19 @@ class Evaluation:
     @property
     def pictures(self) -> list[Path]:
         """All pictures, by name; no two files have the same name."""
-        return [self.folder / file for _, file in sorted(self.files.items())]
+        files = [self.folder / file for _, file in sorted(self.files.items())]
+        return [file for file in files if file.suffix in (".png", ".gif")]
 
-    def has(self, figures: Set[str], pictures: Set[str]) -> bool:
-        """True where all these figures and pictures are there."""
-        drawn = all(
-            name in self.files and (self.folder / self.files[name]).exists() for name in pictures
+    def has(self, figures: Set[str], files: Set[str]) -> bool:
+        """True where all these figures and files are there."""
+        written = all(
+            name in self.files and (self.folder / self.files[name]).exists() for name in files
         )
-        return figures <= self.figures.keys() and drawn
+        return figures <= self.figures.keys() and written
 
     def save(self) -> None:
         """Writes the file atomically."""
-        tree = {"about": self.about, "figures": self.figures, "pictures": self.files}
+        tree = {"about": self.about, "figures": self.figures, "files": self.files}
         paths.write_json(self.path, tree)
 
 

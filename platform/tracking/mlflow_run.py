@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
+import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
@@ -28,7 +31,7 @@ class Record(BaseModel):
     step: int
     time: float  # seconds since 1970
     metrics: dict[str, float]
-    pictures: list[str] = []  # relative to the run's folder
+    pictures: list[str] = []  # relative to the run's folder; at ends of epochs `…-step-….png`
 
 
 def read_records(path: Path) -> list[Record]:
@@ -133,13 +136,14 @@ class MlflowRun:
         return True
 
     def push_metrics(self, up_to: int) -> list[Record]:
-        """Brings what is missing of metrics.jsonl up to step `up_to`; returns it."""
+        """Brings what is missing of metrics.jsonl up to step `up_to`, with pictures; returns it."""
         if up_to <= self.stored.metrics_step:
             return []
         records = read_records(self.folder / METRICS)
         new = [record for record in records if self.stored.metrics_step < record.step <= up_to]
         if new:
             self.log(points(new))
+            self._push_images(new)
             self.stored.metrics_step = max(record.step for record in new)
             self.keep()
         return new
@@ -163,6 +167,25 @@ class MlflowRun:
             self.stored.evaluations = len(records)
             self.keep()
         return new
+
+    def _push_images(self, records: Sequence[Record]) -> None:
+        """Pictures of a training run, by step: MLflow shows them as one that can be played."""
+        if not any(record.pictures for record in records):
+            return
+        run_id = self.stored.run_id
+        names = (Path(found.path).name for found in self.client.list_artifacts(run_id, "images"))
+        there = {tuple(re.split("[+%]", name)[:3]) for name in names}  # key, "step", step, …
+        for record in records:
+            for path in filter(Path.exists, (self.folder / name for name in record.pictures)):
+                key = path.stem.rpartition("-step-")[0]
+                if (key, "step", str(record.step)) not in there:
+                    self.client.log_image(
+                        run_id,
+                        mlflow.Image(os.fspath(path)),
+                        key=key,
+                        step=record.step,
+                        timestamp=_milliseconds(record.time),
+                    )
 
     def log(self, metrics: Sequence[Metric]) -> None:
         """Logs points, in as many requests as MLflow wants."""

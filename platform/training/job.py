@@ -16,7 +16,7 @@ from skelray.platform.data.parts import rows_of
 from skelray.platform.data.source import Source
 from skelray.platform.method import Method, Phase, key_of
 from skelray.platform.training.build import DATA_SPEC, build_method
-from skelray.platform.training.loop import Loader, Loop, Report
+from skelray.platform.training.loop import Draw, Loader, Loop, Report
 
 
 def training_loop(
@@ -25,6 +25,7 @@ def training_loop(
     *,
     origin: Mapping[str, str],
     device: torch.device | None = None,
+    draw: Draw = lambda method, step, epoch, epochs: [],
     report: Report = lambda metrics, step: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Loop:
@@ -47,6 +48,7 @@ def training_loop(
         checkpoint_every=config.training.checkpoint_every,
         keep_checkpoints=config.training.keep_checkpoints,
         compile=config.training.compile,
+        draw=draw,
         report=report,
         stop=stop,
     )

@@ -33,6 +33,10 @@ Loader = Callable[[int, int], Iterable[Sequence[Batch]]]
 """Epoch and first step -> the epoch's steps on this rank from there on, each in the parts over
 which its gradient is accumulated."""
 
+Draw = Callable[[Method, int, int, int], list[str]]
+"""Called on rank 0 after every epoch with the run's step, the phase's epoch from 1 on and its
+epochs; returns the names of pictures that it has drawn. It leaves the method as it was."""
+
 Report = Callable[[Mapping[str, float], int], None]
 """Called on every rank after every epoch with its metrics and the run's step."""
 
@@ -51,6 +55,7 @@ class Loop:
     checkpoint_every: int = 1
     keep_checkpoints: int = 2
     compile: bool = False
+    draw: Draw = lambda method, step, epoch, epochs: []
     report: Report = lambda metrics, step: None
     stop: Callable[[], bool] = lambda: False  # asked on all ranks after a step: the same answer
 
@@ -262,12 +267,14 @@ class _PhaseRun:
             **_memory(run.loop.device),
         }
         if distributed.rank() == 0:
+            epochs = self.phase.epochs
             run.metrics.append(
                 run.step,
                 figures,
                 epoch=self.epoch,
-                epochs=self.phase.epochs,
+                epochs=epochs,
                 phase=self.phase.name,
+                pictures=run.loop.draw(run.method, run.step, self.epoch + 1, epochs),
             )
         self.epoch += 1
         self.tally = Tally()

@@ -15,7 +15,9 @@ import torch
 
 from skelray.platform import distributed, registry
 from skelray.platform.config import build
+from skelray.platform.data.source import Source
 from skelray.platform.errors import SkelrayError, first_cause, in_one_line
+from skelray.platform.evaluation.embedding import Embedding
 from skelray.platform.logs import logged_to
 from skelray.platform.training import interruption
 from skelray.platform.training.clock import Clock
@@ -74,6 +76,7 @@ def _train(rank: int, given: Mapping[str, Any]) -> None:
             folder,
             origin=given["origin"],
             device=device,
+            draw=Embedding(config, Source.open(config.data), folder, device),
             report=_report,
             stop=_Stop(folder),
         ).run()

@@ -75,7 +75,7 @@ def test_published_recipe_equals_a_plain_loop() -> None:
     train, test = gaussians(150, 7, 12, 1.5, seed=1), gaussians(90, 7, 12, 1.5, seed=2)
     result = published_linear(train, test, 7, RECIPE, seed=3)
     logits = torch.tensor(slow_published(train, test, seed=3))
-    assert torch.equal(result.predictions, logits.argmax(1))
+    assert torch.equal(result.scores.argmax(1), logits.argmax(1))
     assert result.top1 == top_k(logits, test.label, 1)
     assert result.top5 == top_k(logits, test.label, 5)
     assert result.top1_best >= result.top1
@@ -100,9 +100,9 @@ def test_outputs_with_a_layer_each_are_trained_together(
     )
     result = published_linear(train, test, 7, RECIPE.model_copy(update=update), seed=3)
     logits = torch.tensor(slow_published(train, test, seed=3, shares=shares))
-    assert torch.equal(result.predictions, logits.argmax(1))
+    assert torch.equal(result.scores.argmax(1), logits.argmax(1))
     alone = published_linear(train, test, 7, RECIPE, seed=3)
-    assert not torch.equal(alone.predictions, result.predictions)
+    assert not torch.equal(alone.scores.argmax(1), result.scores.argmax(1))
 
 
 def test_published_head_starts_as_published() -> None:
@@ -176,9 +176,9 @@ def test_logistic_regression_solves_the_problem_and_never_names_an_absent_class(
         ((train.features - mean) / deviation).numpy(), train.label.numpy()
     )
     expected = reference.predict(((test.features - mean) / deviation).numpy())
-    assert np.array_equal(result.predictions.numpy(), expected)
+    assert np.array_equal(result.scores.argmax(1).numpy(), expected)
     assert result.top1 == pytest.approx(100 * np.mean(expected == test.label.numpy()))
-    assert 2 not in result.predictions
+    assert 2 not in result.scores.argmax(1)
     known = 100 * float((test.label != 2).double().mean())
     assert 0.9 * known < result.top1 <= known
     assert result.top5 == 100.0

@@ -6,18 +6,19 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.image import imread
+from PIL import Image
 
 from skelray.platform.evaluation import pictures
 
 
 def test_tsne_shows_at_most_ten_classes_and_1500_recordings_evenly() -> None:
     label = np.arange(6000) % 60
-    rows, shown = pictures._chosen(label)
+    rows = pictures.chosen(label)
+    shown = np.unique(label[rows])
     assert len(shown) == 10 and shown[0] == 0 and shown[-1] == 59
-    assert set(label[rows]) == set(shown)
     assert len(rows) == 1000
-    assert len(pictures._chosen(np.arange(4000) % 3)[0]) == 1500
-    assert pictures._chosen(np.array([4, 2, 4]))[0].tolist() == [0, 1, 2]
+    assert len(pictures.chosen(np.arange(4000) % 3)) == 1500
+    assert pictures.chosen(np.array([4, 2, 4])).tolist() == [0, 1, 2]
 
 
 def test_tsne_is_drawn_again_alike_even_for_few_recordings(tmp_path: Path) -> None:
@@ -27,6 +28,34 @@ def test_tsne_is_drawn_again_alike_even_for_few_recordings(tmp_path: Path) -> No
     second = pictures.tsne(tmp_path / "b.png", features, label, ["x", "y", "z"], "title")
     assert np.array_equal(imread(first), imread(second))
     assert [path.name for path in first.parent.iterdir()] == ["a.png"]
+
+
+def test_points_stay_near_where_they_were_before() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(90, 6)) + 8 * np.eye(6)[np.arange(90) % 3]
+    first = pictures.plane(features)
+    turned = first @ np.array([[0.0, 1], [-1, 0]])  # a quarter turn, as good a start
+    moved = {
+        "kept": np.linalg.norm(pictures.plane(features, turned) - turned, axis=1).mean(),
+        "alone": np.linalg.norm(first - turned, axis=1).mean(),
+    }
+    assert moved["kept"] < 0.5 * moved["alone"]
+
+
+def test_an_animation_plays_its_frames_for_ever(tmp_path: Path) -> None:
+    points, label = np.array([[0.0, 1], [1, 0]]), np.arange(2)
+    frames = [
+        pictures.scatter(tmp_path / f"{n}.png", points / n, label, ["x", "y"], f"epoch {n}")
+        for n in (1, 2, 3)
+    ]
+    path = pictures.animation(tmp_path / "new/a.gif", frames, seconds=0.2)
+    with Image.open(path) as film:
+        assert film.n_frames == 3 and film.info["loop"] == 0
+        durations = []
+        for number in range(3):
+            film.seek(number)
+            durations.append(film.info["duration"])
+    assert durations == [200, 200, 800]
 
 
 def test_confusion_matrix_grows_with_the_classes(tmp_path: Path) -> None:

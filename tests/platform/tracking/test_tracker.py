@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelStatus
+from PIL import Image
 
 from skelray.platform.config import RunConfig
 from skelray.platform.errors import DataError
@@ -77,6 +79,31 @@ def test_records_arrive_with_their_own_step_and_time(
     assert early == [(step * 10, 1 / step) for step in range(1, 5)]
     assert [(p.step, p.value) for p in points] == [(step * 10, 1 / step) for step in range(1, 7)]
     assert [p.timestamp for p in points] == [round(1000 * r["time"]) for r in file.read()]
+
+
+def test_pictures_of_training_arrive_by_step_and_once(
+    client: MlflowClient, tmp_path: Path, config: RunConfig
+) -> None:
+    file = MetricsFile(tmp_path / "metrics.jsonl")
+    for step in (10, 20):
+        name = f"embeddings/tsne-joint-step-{step:08d}.png"
+        (tmp_path / "embeddings").mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+        file.append(step, {"train/loss": 1.0}, pictures=[name])
+    with open_tracker(tmp_path, config) as tracker:
+        tracker.sync(10)
+    kept = RunFile.read(tmp_path)
+    for stored in kept.stores.values():
+        stored.metrics_step = -1  # as after a kill between the picture and the note of it
+    kept.write(tmp_path)
+    with open_tracker(tmp_path, config) as again:
+        again.sync(20)
+    found = [re.split("[+%]", name) for name in artifacts(client, again.run_id, "images")]
+    whole = [name for name in found if not name[-1].startswith("compressed")]
+    assert sorted((name[0], name[2]) for name in whole) == [
+        ("images/tsne-joint", "10"),
+        ("images/tsne-joint", "20"),
+    ]
 
 
 def test_more_points_than_a_request_may_hold(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from skelray.platform.errors import CheckpointError, UsageError
-from skelray.platform.method import Batch, Phase
+from skelray.platform.method import Batch, Method, Phase
 from skelray.platform.training import checkpoint
 from skelray.platform.training.loop import Loader, Loop
 from skelray.platform.training.metrics import MetricsFile
@@ -243,6 +243,19 @@ def test_two_stopped_ranks_equal_one(tmp_path: Path) -> None:
             for folder in (one.folder, tmp_path / "two" / name)
         ]
         assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
+def test_pictures_of_an_epoch_stand_with_its_figures(tmp_path: Path) -> None:
+    asked = []
+
+    def draw(method: Method, step: int, epoch: int, epochs: int) -> list[str]:
+        asked.append((step, epoch, epochs))
+        return [f"tsne-step-{step}.png"] if epoch == 2 else []
+
+    toy_loop("queue", tmp_path, draw=draw).run()
+    assert asked == [(2, 1, 3), (4, 2, 3), (6, 3, 3)]
+    records = MetricsFile(tmp_path / "metrics.jsonl").read()
+    assert [record["pictures"] for record in records] == [[], ["tsne-step-4.png"], []]
 
 
 def test_status_says_where_the_run_is(tmp_path: Path) -> None:

@@ -1,0 +1,141 @@
+"""Late fusion: weighted sums of the scores of classifiers that were trained one by one.
+
+Scores are joined by sample id, never by position. Source: the fusion of Levigty/AimCLR, ensemble/
+(joint 0.6, bone 0.6, motion 0.4, of raw logits).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from skelray.platform.errors import DataError, UsageError
+from skelray.platform.evaluation.labelled import top_k
+from skelray.platform.evaluation.results import PRETRAINED
+from skelray.platform.evaluation.scores import Scores
+from skelray.platform.tables import aligned
+
+_SAME = ("dataset", "protocol", "data_version", "classes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One output's classifier in a run's newest evaluation."""
+
+    name: str  # the run's folder, with the output where one is named
+    about: dict[str, Any]  # of the evaluation
+    scores: Scores
+
+    @classmethod
+    def open(cls, folder: Path, output: str, recipe: str) -> Member:
+        """`output` is empty for the first row of the run's table. DataError for what is not there.
+
+        `recipe` names the figures: linear, linear_fast or linear_logistic.
+        """
+        name = f"{folder.name}:{output}" if output else folder.name
+        files = sorted((folder / "evaluations").glob("step-*.json"))
+        if not files:
+            raise DataError(f"{folder} holds no evaluation: skelray evaluate {folder} makes one")
+        tree = json.loads(files[-1].read_text(encoding="utf-8"))
+        first = not output or output == tree["about"]["first_output"]
+        prefix = PRETRAINED if first else f"{PRETRAINED}/{output}"
+        key = f"{prefix}/{recipe}/scores"
+        if key not in (known := tree.get("files", {})):
+            there = sorted(name for name in known if name.endswith("/scores"))
+            raise DataError(
+                f"{files[-1]} has no {key}, only {', '.join(there) or 'none'}: "
+                f"skelray evaluate {folder} evaluation.linear=[published,fast] makes them"
+            )
+        path = files[-1].with_suffix("") / known[key]
+        return cls(name=name, about=tree["about"], scores=Scores.read(path))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fused:
+    """The members' weighted sum; accuracies in percent."""
+
+    members: Sequence[Member]
+    weights: Sequence[float]
+    scores: Scores
+
+    def table(self) -> str:
+        """A row for each member and one for all together."""
+        rows = [["", "weight", "top-1", "top-5"]]
+        for member, weight in zip(self.members, self.weights, strict=True):
+            rows.append([member.name, f"{weight:g}", *_shown(member.scores)])
+        rows.append([f"ensemble of {len(self.members)}", "", *_shown(self.scores)])
+        return "\n".join(aligned(rows))
+
+    def record(self) -> dict[str, Any]:
+        """What went in with which weight, and what came out."""
+        name = f"eval/ensemble{len(self.members)}s"
+        return {
+            "members": {
+                member.name: {"weight": weight, "checkpoint": member.about["checkpoint_hash"]}
+                for member, weight in zip(self.members, self.weights, strict=True)
+            },
+            "figures": {f"{name}/top{k}": accuracy(self.scores, k) for k in (1, 5)},
+        }
+
+
+def fuse(members: Sequence[Member], weights: Sequence[float]) -> Fused:
+    """Adds the scores up, recording by recording.
+
+    UsageError for weights that do not fit and members of different data; DataError where they were
+    not measured on the same recordings with the same labels.
+    """
+    valid = all(np.isfinite(weights)) and min(weights) >= 0 and max(weights) > 0
+    if len(weights) != len(members) or not valid:
+        raise UsageError(
+            f"{len(members)} runs need as many weights of 0 or more, not {list(weights)}"
+        )
+    first = members[0]
+    total = np.zeros(first.scores.values.shape)
+    for member, weight in zip(members, weights, strict=True):
+        _require_same(first, member)
+        if weight:  # 0 times minus infinity is no number
+            total += weight * _in_order_of(first, member)
+    fused = Scores(id=first.scores.id, label=first.scores.label, values=total)
+    return Fused(members=members, weights=weights, scores=fused)
+
+
+def accuracy(scores: Scores, k: int) -> float:
+    """Top-k in percent."""
+    return top_k(torch.from_numpy(scores.values), torch.from_numpy(scores.label), k)
+
+
+def _shown(scores: Scores) -> list[str]:
+    return [f"{accuracy(scores, k):.1f}" for k in (1, 5)]
+
+
+def _require_same(first: Member, member: Member) -> None:
+    for key in _SAME:
+        if member.about[key] != first.about[key]:
+            raise UsageError(
+                f"{member.name} was measured on {key} {member.about[key]}, "
+                f"{first.name} on {first.about[key]}: only equal ones can be fused"
+            )
+
+
+def _in_order_of(first: Member, member: Member) -> np.ndarray:
+    """The member's scores (n, classes), in the first one's order of recordings."""
+    ours, theirs = first.scores, member.scores
+    order = np.argsort(theirs.id)
+    places = order[np.searchsorted(theirs.id, ours.id, sorter=order).clip(max=len(order) - 1)]
+    unknown = ours.id[theirs.id[places] != ours.id]
+    if len(unknown) or len(ours.id) != len(theirs.id):
+        raise DataError(
+            f"{member.name} and {first.name} were not measured on the same recordings "
+            f"({len(theirs.id)} and {len(ours.id)}{f'; {unknown[0]}' if len(unknown) else ''}): "
+            "skelray evaluate both again"
+        )
+    if (theirs.label[places] != ours.label).any():
+        raise DataError(f"{member.name} and {first.name} have other labels for equal recordings")
+    chosen: np.ndarray = theirs.values[places]
+    return chosen
