@@ -1,10 +1,12 @@
 """The whole job against a bare loop, and its start: `python benchmarks/whole_run.py`.
 
 `experiments/run.py skeletonclr synthetic` trains for minutes, through Ray Train, with augmentation,
-checkpoints, reports and MLflow. Its samples per second, from the end of the first epoch to that of
-the last, are compared with a loop that does nothing but index the same recordings, augment, step
-and enqueue, run before and after it. Beside it: how long the command takes to its first training
-step, and how long a method's contract takes to import. Nothing else should run meanwhile.
+checkpoints, reports and MLflow. Its samples per second, all between its epochs included, are
+compared with those of a loop that does nothing but index the same recordings, augment, step and
+enqueue: epoch by epoch in turn, while all processes of the other are stopped. Both train on all
+cores but one, which the driver and Ray's own processes have for themselves, and then on all, which
+they share. Beside it: how long the command takes to its first training step, and how long a
+method's contract takes to import. Nothing else should run meanwhile.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -101,11 +103,15 @@ class Run:
     def held(self) -> Iterator[None]:
         """All its processes, those of Ray among them, do nothing meanwhile."""
         processes = [self.process, *self.process.children(recursive=True)]
-        for process in processes:
-            process.suspend()
-        yield
-        for process in processes:
-            process.resume()
+        try:
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
+                    process.suspend()
+            yield
+        finally:
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
 
     def _until(self, condition: Callable[[], object]) -> None:
         while not condition():

@@ -59,7 +59,8 @@ class EvaluationConfig(_Section):
     outputs: tuple[str, ...] = ()  # empty: all of the method's
     baselines: bool = True  # rows for raw coordinates and for the random encoder
     pictures: bool = True
-    tsne_every: int = Field(default=0, ge=0)  # epochs between t-SNE pictures in training; 0: none
+    # epochs between t-SNE pictures in training; 0: none, as without `pictures`
+    tsne_every: int = Field(default=0, ge=0)
     batch: int = Field(default=128, gt=0)
     workers: int = Field(default=2, ge=1)  # actors that extract features
 

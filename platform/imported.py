@@ -9,7 +9,7 @@ from pathlib import Path
 
 from skelray.platform import paths, registry
 from skelray.platform.config import RunConfig, parse_overrides, resolve
-from skelray.platform.errors import CheckpointError
+from skelray.platform.errors import CheckpointError, UsageError
 from skelray.platform.method import DataSpec
 from skelray.platform.published import load_strictly, settings_of, translated
 from skelray.platform.runner import check_data, open_source
@@ -31,6 +31,8 @@ def import_weights(
     published = translated(kind, files, "pretrain")
     given = parse_overrides(overrides)
     settings = settings_of(kind, published, given.get("method", {}))
+    if "preset" in given:
+        raise UsageError("weights come with their settings: preset= cannot be given, method.…= can")
     others = [one for one in overrides if not one.startswith("method.")]
     config = resolve(name, experiment, ["preset=published", *others])
     config = config.model_copy(update={"method": settings})
@@ -49,7 +51,8 @@ def import_weights(
         "step": 0,
         "progress": {},
         "finished": True,
-        "imported": origin,  # file -> its SHA-256
+        "imported": identity,
+        "files": origin,  # name -> SHA-256
     }
     state = {"method": method.state_dict()}
     checkpoint.save(folder / "checkpoints", state=state, about=about, keep=1)

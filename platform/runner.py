@@ -119,8 +119,8 @@ def evaluate_run(path: Path, overrides: Sequence[str] = ()) -> tuple[Path, Evalu
             f"holds {source.store.version}: prepare the same recordings"
         )
     described = tags(config, source)
-    if "imported" in checkpoint.about:
-        described["stage"] = "import"
+    if "imported" in checkpoint.about:  # not to be taken for runs of the same configuration
+        described |= {"stage": "import", "seed": "", "configuration": checkpoint.about["imported"]}
     with (
         only_one(folder, "run"),
         cluster.connected(partial(require_evaluation_room, config)),

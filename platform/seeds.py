@@ -17,21 +17,22 @@ def run_seeds(
 ) -> tuple[Path, list[Evaluation]]:
     """`run` for `count` seeds from `config.seed` on; the summary's file and all figures.
 
-    Runs that are there already are not repeated, so the same command goes on where it stopped.
+    Runs that are there already are not repeated unless `fresh`, so the same command without it goes
+    on where it stopped. The summary is written after every run.
     """
     check_data(config.data)
     seeds = range(config.seed, config.seed + count)
-    found = []
+    found: dict[int, tuple[Path, Evaluation]] = {}
     with cluster.connected(partial(make_ready, config)):
         for number, seed in enumerate(seeds, start=1):
             print(f"seed {seed}: run {number} of {count}", flush=True)
-            found.append(run(config.model_copy(update={"seed": seed}), fresh=fresh))
-        configuration = config.identity(Source.open(config.data).store.version, seeded=False)
-    name = f"{config.name}-{config.experiment}-{configuration}-seeds-{seeds[0]}-{seeds[-1]}.json"
-    evaluations = [evaluation for _, evaluation in found]
-    tree = {
-        "runs": {str(seed): str(folder) for seed, (folder, _) in zip(seeds, found, strict=True)},
-        "figures": summary(evaluations),
-    }
-    paths.write_json(paths.summaries() / name, tree)
-    return paths.summaries() / name, evaluations
+            found[seed] = run(config.model_copy(update={"seed": seed}), fresh=fresh)
+            configuration = config.identity(Source.open(config.data).store.version, seeded=False)
+            name = f"{config.name}-{config.experiment}-{configuration}"
+            file = paths.summaries() / f"{name}-seeds-{seeds[0]}-{seeds[-1]}.json"
+            tree = {
+                "runs": {str(seed): str(folder) for seed, (folder, _) in found.items()},
+                "figures": summary([evaluation for _, evaluation in found.values()]),
+            }
+            paths.write_json(file, tree)
+    return file, [evaluation for _, evaluation in found.values()]

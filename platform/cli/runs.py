@@ -44,6 +44,8 @@ def run_command(
         from skelray.platform.estimate import report
 
         typer.echo(report(config))
+        if seeds > 1:
+            typer.echo(f"for each of {seeds} seeds")
         return
     from skelray.platform.evaluation import table
     from skelray.platform.runner import run

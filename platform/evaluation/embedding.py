@@ -7,6 +7,7 @@ same recordings of ten classes in every picture.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,11 @@ from skelray.platform.config import RunConfig
 from skelray.platform.data.loading import ResidentData
 from skelray.platform.data.source import Source
 from skelray.platform.evaluation import pictures
+from skelray.platform.evaluation.check import rows_or_none
 from skelray.platform.method import Method
 from skelray.platform.nn.modes import in_eval_mode
 
+_LOG = logging.getLogger(__name__)
 FOLDER = "embeddings"  # below the run's folder
 
 
@@ -39,16 +42,19 @@ class Embedding:
         if not every or (epoch % every and epoch != epochs):
             return []
         names = []
-        with in_eval_mode(method), torch.no_grad():
-            for output in self.config.evaluation.outputs or method.outputs:
-                name = self._draw(method, output, step, f"epoch {epoch} of {epochs}")
-                names.extend([name] if name else [])
+        try:
+            with in_eval_mode(method), torch.no_grad():
+                for output in self.config.evaluation.outputs or method.outputs:
+                    name = self._draw(method, output, step, f"epoch {epoch} of {epochs}")
+                    names.extend([name] if name else [])
+        except Exception:  # a picture must not end a run
+            _LOG.warning("t-SNE after epoch %d could not be drawn", epoch, exc_info=True)
         return names
 
     def _draw(self, method: Method, output: str, step: int, when: str) -> str:
         caches = self.source.caches(method.inputs(output))
         index = next(iter(caches.values())).index
-        rows = self.source.rows(index, "test")
+        rows = rows_or_none(self.source, index, "test")
         rows = rows[index["label"][rows] >= 0]
         rows = rows[pictures.chosen(index["label"][rows])]
         if len(rows) < 3:  # t-SNE needs neighbours

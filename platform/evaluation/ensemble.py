@@ -15,12 +15,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from skelray.platform import registry
 from skelray.platform.errors import DataError, UsageError
 from skelray.platform.evaluation.labelled import top_k
 from skelray.platform.evaluation.results import PRETRAINED
 from skelray.platform.evaluation.scores import Scores
 from skelray.platform.tables import aligned
 
+# the figures' names -> the setting that asks for them
+RECIPES = {"linear": "published", "linear_fast": "fast", "linear_logistic": "logistic"}
 _SAME = ("dataset", "protocol", "data_version", "classes")
 
 
@@ -28,7 +31,8 @@ _SAME = ("dataset", "protocol", "data_version", "classes")
 class Member:
     """One output's classifier in a run's newest evaluation."""
 
-    name: str  # the run's folder, with the output where one is named
+    folder: Path  # of the run
+    output: str
     about: dict[str, Any]  # of the evaluation
     scores: Scores
 
@@ -36,24 +40,37 @@ class Member:
     def open(cls, folder: Path, output: str, recipe: str) -> Member:
         """`output` is empty for the first row of the run's table. DataError for what is not there.
 
-        `recipe` names the figures: linear, linear_fast or linear_logistic.
+        `recipe` is one of RECIPES.
         """
-        name = f"{folder.name}:{output}" if output else folder.name
+        if recipe not in RECIPES:
+            raise UsageError(f"no recipe {recipe!r}: {registry.nearest(recipe, RECIPES)}")
+        if not folder.is_dir():
+            raise UsageError(f"{folder} does not exist: skelray sync lists no such run")
         files = sorted((folder / "evaluations").glob("step-*.json"))
         if not files:
             raise DataError(f"{folder} holds no evaluation: skelray evaluate {folder} makes one")
-        tree = json.loads(files[-1].read_text(encoding="utf-8"))
-        first = not output or output == tree["about"]["first_output"]
-        prefix = PRETRAINED if first else f"{PRETRAINED}/{output}"
-        key = f"{prefix}/{recipe}/scores"
-        if key not in (known := tree.get("files", {})):
-            there = sorted(name for name in known if name.endswith("/scores"))
+        try:
+            tree = json.loads(files[-1].read_text(encoding="utf-8"))
+            about, known = tree["about"], tree.get("files", {})
+            first, outputs = about["first_output"], about["outputs"]
+        except (json.JSONDecodeError, KeyError, TypeError):
+            raise DataError(f"{files[-1]} is damaged: delete it to evaluate again") from None
+        if output and output not in outputs:
+            raise UsageError(f"{folder} has no output {output!r}: choose one of {outputs}")
+        prefix = PRETRAINED if output in ("", first) else f"{PRETRAINED}/{output}"
+        if (key := f"{prefix}/{recipe}/scores") not in known:
             raise DataError(
-                f"{files[-1]} has no {key}, only {', '.join(there) or 'none'}: "
-                f"skelray evaluate {folder} evaluation.linear=[published,fast] makes them"
+                f"{files[-1]} has no {key}: skelray evaluate {folder} "
+                f"evaluation.linear=[{RECIPES[recipe]}] makes it, where the test part has labels"
             )
-        path = files[-1].with_suffix("") / known[key]
-        return cls(name=name, about=tree["about"], scores=Scores.read(path))
+        scores = Scores.read(files[-1].with_suffix("") / known[key])
+        return cls(folder=folder, output=output or first, about=about, scores=scores)
+
+    @property
+    def name(self) -> str:
+        """The run's name, with the output where the run has several."""
+        several = len(self.about["outputs"]) > 1
+        return f"{self.folder.name}:{self.output}" if several else self.folder.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,12 +91,18 @@ class Fused:
 
     def record(self) -> dict[str, Any]:
         """What went in with which weight, and what came out."""
-        name = f"eval/ensemble{len(self.members)}s"
+        name, about = f"eval/ensemble{len(self.members)}s", self.members[0].about
         return {
-            "members": {
-                member.name: {"weight": weight, "checkpoint": member.about["checkpoint_hash"]}
+            **{key: about[key] for key in _SAME},
+            "members": [
+                {
+                    "run": str(member.folder),
+                    "output": member.output,
+                    "checkpoint": member.about["checkpoint_hash"],
+                    "weight": weight,
+                }
                 for member, weight in zip(self.members, self.weights, strict=True)
-            },
+            ],
             "figures": {f"{name}/top{k}": accuracy(self.scores, k) for k in (1, 5)},
         }
 
@@ -95,6 +118,12 @@ def fuse(members: Sequence[Member], weights: Sequence[float]) -> Fused:
         raise UsageError(
             f"{len(members)} runs need as many weights of 0 or more, not {list(weights)}"
         )
+    known = set()
+    for member in members:
+        place = (member.folder.resolve(), member.output)
+        if place in known:
+            raise UsageError(f"{member.name} is named twice: give it a larger weight instead")
+        known.add(place)
     first = members[0]
     total = np.zeros(first.scores.values.shape)
     for member, weight in zip(members, weights, strict=True):
@@ -107,7 +136,7 @@ def fuse(members: Sequence[Member], weights: Sequence[float]) -> Fused:
 
 def accuracy(scores: Scores, k: int) -> float:
     """Top-k in percent."""
-    return top_k(torch.from_numpy(scores.values), torch.from_numpy(scores.label), k)
+    return top_k(torch.tensor(scores.values), torch.tensor(scores.label), k)
 
 
 def _shown(scores: Scores) -> list[str]:

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation as PNG files: t-SNE, confusion matrix, training curves."""
+"""Pictures of an evaluation as PNG and GIF files: t-SNE, confusion matrix, training curves."""
 
 from __future__ import annotations
 
@@ -33,8 +33,13 @@ def plane(features: np.ndarray, before: np.ndarray | None = None) -> np.ndarray:
     """Features (n, D) in the plane, by t-SNE: (n, 2).
 
     Perplexity 30, less for few recordings. It starts from the principal components, or where the
-    points were `before`, from where they only move on: pictures in a row change little.
+    points were `before`, from where they only move on: pictures in a row change little. Where all
+    features are equal, as those of a collapsed encoder, so are all points.
     """
+    if not _spread(features):  # scikit-learn's t-SNE kills the process
+        return np.zeros((len(features), 2), np.float32)
+    if before is not None and not _spread(before):
+        before = None
     points: np.ndarray = TSNE(
         perplexity=min(30.0, max(1.0, (len(features) - 1) / 3)),
         init="pca" if before is None else before,
@@ -44,12 +49,17 @@ def plane(features: np.ndarray, before: np.ndarray | None = None) -> np.ndarray:
     return points
 
 
+def _spread(values: np.ndarray) -> bool:
+    """Whether rows (n, D) differ by more than rounding."""
+    return float(np.ptp(values, axis=0).max()) > 1e-6 * float(np.abs(values).max())
+
+
 def scatter(
     path: Path, points: np.ndarray, label: np.ndarray, classes: Sequence[str], title: str
 ) -> Path:
     """Points (n, 2), the farthest at the picture's edge, coloured by class."""
     points = points - points.mean(axis=0)
-    points = points / np.linalg.norm(points, axis=1).max()
+    points = points / (np.linalg.norm(points, axis=1).max() or 1.0)
     figure, axes = _canvas(8.0, 6.0, title)
     colours = matplotlib.colormaps["tab10"](np.arange(TSNE_CLASSES))
     for number, kind in enumerate(np.unique(label)):

@@ -32,12 +32,17 @@ class Evaluation:
 
     @classmethod
     def open(cls, path: Path, about: Mapping[str, Any]) -> Evaluation:
-        """What is known of these weights; empty where nothing is, or only of other weights."""
+        """What is known of these weights; empty where nothing is, or only of other weights.
+
+        The first output's figures go without its name: where another is the first, all is measured
+        again.
+        """
         if not path.exists():
             return cls(path, dict(about))
         try:
             tree = json.loads(path.read_text(encoding="utf-8"))
-            same = tree["about"]["checkpoint_hash"] == about["checkpoint_hash"]
+            decides = ("checkpoint_hash", "first_output")
+            same = all(tree["about"][key] == about[key] for key in decides)
             known = (tree["figures"], tree.get("files", {})) if same else ({}, {})
         except (json.JSONDecodeError, KeyError, TypeError):
             raise DataError(f"{path} is damaged: delete it to evaluate again") from None
@@ -45,7 +50,7 @@ class Evaluation:
 
     @property
     def folder(self) -> Path:
-        """Where the pictures lie."""
+        """Where pictures and tables lie."""
         return self.path.with_suffix("")
 
     @property

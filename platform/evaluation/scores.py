@@ -61,4 +61,6 @@ def read_table(path: Path) -> pa.Table:
     try:
         return pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path} cannot be read ({error}): delete the file") from None
+        raise DataError(
+            f"{path} cannot be read ({error}): delete it, and skelray evaluate makes it again"
+        ) from None

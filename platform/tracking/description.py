@@ -23,10 +23,12 @@ def describe(config: RunConfig, given: Mapping[str, str]) -> Description:
     Methods on one data set lie side by side in the experiment `<dataset>_<protocol>`. The run's
     name ends in the first six letters of its id, for which the tag `data_version` is needed.
     """
-    identity = config.identity(given.get("data_version", ""))
+    own = config.identity(given.get("data_version", ""))[:6]
+    # imported weights are not those that the same configuration trains
+    ending = f"imported-{given['configuration'][:6]}" if given.get("stage") == "import" else own
     return Description(
         experiment=f"{config.data.dataset}_{config.data.protocol}",
-        name=f"{config.name}-{identity[:6]}",
+        name=f"{config.name}-{ending}",
         params=_parameters(config),
         tags=_tags(config, given),
     )

@@ -17,9 +17,17 @@ from skelray.platform.training.lock import held, only_one
 
 
 def run_folders() -> list[Path]:
-    """All runs below SKELRAY_HOME, also those set aside by `--fresh`; not what has but locks."""
+    """All runs below SKELRAY_HOME, also those set aside by `--fresh`.
+
+    Not what has but locks, and no imported weights that nobody has measured yet.
+    """
     folders = sorted(path for path in paths.runs().glob("*") if path.is_dir())
-    return [f for f in folders if any(not path.name.startswith(".") for path in f.iterdir())]
+    return [
+        folder
+        for folder in folders
+        if {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+        - {"checkpoints"}
+    ]
 
 
 def sync(folders: Sequence[Path]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from skelray.platform.data.parts import rows_of
 from skelray.platform.data.source import Source
 from skelray.platform.method import Method, Phase, key_of
 from skelray.platform.training.build import DATA_SPEC, build_method
-from skelray.platform.training.loop import Draw, Loader, Loop, Report
+from skelray.platform.training.loop import Draw, Loader, Loop, Report, draw_nothing
 
 
 def training_loop(
@@ -25,7 +25,7 @@ def training_loop(
     *,
     origin: Mapping[str, str],
     device: torch.device | None = None,
-    draw: Draw = lambda method, step, epoch, epochs: [],
+    draw: Draw = draw_nothing,
     report: Report = lambda metrics, step: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Loop:

@@ -41,6 +41,11 @@ Report = Callable[[Mapping[str, float], int], None]
 """Called on every rank after every epoch with its metrics and the run's step."""
 
 
+def draw_nothing(method: Method, step: int, epoch: int, epochs: int) -> list[str]:
+    """The Draw of a run without pictures."""
+    return []
+
+
 @dataclass(frozen=True, kw_only=True)
 class Loop:
     """Everything a rank needs."""
@@ -55,7 +60,7 @@ class Loop:
     checkpoint_every: int = 1
     keep_checkpoints: int = 2
     compile: bool = False
-    draw: Draw = lambda method, step, epoch, epochs: []
+    draw: Draw = draw_nothing
     report: Report = lambda metrics, step: None
     stop: Callable[[], bool] = lambda: False  # asked on all ranks after a step: the same answer
 
@@ -267,14 +272,16 @@ class _PhaseRun:
             **_memory(run.loop.device),
         }
         if distributed.rank() == 0:
-            epochs = self.phase.epochs
+            epochs, draw = self.phase.epochs, run.loop.draw
+            # who is asked to stop has no time for pictures
+            drawn = [] if run.stopped else draw(run.method, run.step, self.epoch + 1, epochs)
             run.metrics.append(
                 run.step,
                 figures,
                 epoch=self.epoch,
                 epochs=epochs,
                 phase=self.phase.name,
-                pictures=run.loop.draw(run.method, run.step, self.epoch + 1, epochs),
+                pictures=drawn,
             )
         self.epoch += 1
         self.tally = Tally()

@@ -14,15 +14,14 @@ import ray.train.torch
 import torch
 
 from skelray.platform import distributed, registry
-from skelray.platform.config import build
-from skelray.platform.data.source import Source
+from skelray.platform.config import RunConfig, build
 from skelray.platform.errors import SkelrayError, first_cause, in_one_line
-from skelray.platform.evaluation.embedding import Embedding
 from skelray.platform.logs import logged_to
 from skelray.platform.training import interruption
 from skelray.platform.training.clock import Clock
 from skelray.platform.training.job import training_loop
 from skelray.platform.training.lock import ORPHAN, TRAINING, only_one
+from skelray.platform.training.loop import Draw, draw_nothing
 
 # what the same step would raise again
 _LASTING: tuple[type[Exception], ...] = (
@@ -76,10 +75,20 @@ def _train(rank: int, given: Mapping[str, Any]) -> None:
             folder,
             origin=given["origin"],
             device=device,
-            draw=Embedding(config, Source.open(config.data), folder, device),
+            draw=_drawing(config, folder, device) if rank == 0 else draw_nothing,
             report=_report,
             stop=_Stop(folder),
         ).run()
+
+
+def _drawing(config: RunConfig, folder: Path, device: torch.device) -> Draw:
+    if not (config.evaluation.tsne_every and config.evaluation.pictures):
+        return draw_nothing
+    # scikit-learn and matplotlib are loaded by those who draw
+    from skelray.platform.data.source import Source
+    from skelray.platform.evaluation.embedding import Embedding
+
+    return Embedding(config, Source.open(config.data), folder, device)
 
 
 def _report(metrics: Mapping[str, float], step: int) -> None:

@@ -12,14 +12,21 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
+from skelray.methods.crossclr.config import SkeletonCLRConfig
+from skelray.methods.crossclr.skeletonclr import SkeletonCLR
 from skelray.platform import cli, registry, runner
 from skelray.platform.cli import runs
 from skelray.platform.data.store import MANIFEST, Store
 from skelray.platform.errors import UsageError
+from skelray.platform.evaluation.scores import Scores
+from skelray.platform.method import DataSpec
+from skelray.platform.skeleton.specs import KINECT_V2
+from tests.methods.crossclr.published import as_published, save
 from tests.platform.data.stores import recording, write_store
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -284,3 +291,42 @@ def test_the_scripts_are_the_verbs() -> None:
     assert done.stderr.startswith("error: No such option: --dryrun")
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
+
+
+def test_ensemble_prints_and_records_its_members(
+    capsys: pytest.CaptureFixture[str], home: Path
+) -> None:
+    about = {"dataset": "nwucla", "protocol": "xview", "data_version": "v1", "classes": 2}
+    about |= {"checkpoint_hash": "c0ffee", "first_output": "joint", "outputs": ["joint"]}
+    for name, values in {"a": [[2.0, 0], [1, 0]], "b": [[0, 1.0], [0, 5]]}.items():
+        path = home / "runs" / name / "evaluations" / "step-00000001.json"
+        scores = Scores(id=np.array(["x", "y"]), label=np.array([0, 1]), values=np.array(values))
+        scores.write(path.with_suffix("") / "s.parquet")
+        files = {"eval/linear/scores": "s.parquet"}
+        path.write_text(json.dumps({"about": about, "figures": {}, "files": files}))
+    cli.main(["ensemble", "a", "b", "--weights", "0.6,0.4"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2].split() == ["ensemble", "of", "2", "100.0", "100.0"]
+    (file,) = (home / "summaries").iterdir()
+    assert lines[-1] == f"weights and figures: {file}"
+    record = json.loads(file.read_text())
+    assert [one["weight"] for one in record["members"]] == [0.6, 0.4]
+    assert record["recipe"] == "linear" and record["figures"]["eval/ensemble2s/top1"] == 100.0
+
+    wrong = "error: --weights 1;2: give numbers with commas between"
+    assert failure(capsys, "ensemble", "a", "b", "--weights", "1;2") == (2, wrong)
+    status, line = failure(capsys, "ensemble", "a", "c")
+    assert status == 2 and line.endswith("/runs/c does not exist: skelray sync lists no such run")
+
+
+def test_weights_come_with_their_settings(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    sizes = {"channels": 4, "feature_dim": 12, "projection_dim": 8, "queue": 16}
+    data = DataSpec(skeleton=KINECT_V2, persons=2, coordinates=3)
+    (file,) = save(tmp_path, as_published(SkeletonCLR(SkeletonCLRConfig(**sizes), data)))
+    arguments = ("import-weights", "skeletonclr", str(file), "preset=small")
+    status, line = failure(capsys, *arguments)
+    assert status == 2 and "preset= cannot be given" in line
+    status, line = failure(capsys, *arguments[:3], "--experiment", "nwucla")
+    assert status == 2 and line.startswith("error: data set nwucla is not prepared")

@@ -12,6 +12,7 @@ import pytest
 
 from skelray.platform.errors import DataError, UsageError
 from skelray.platform.evaluation.ensemble import Member, fuse
+from skelray.platform.evaluation.results import Evaluation
 from skelray.platform.evaluation.scores import Scores
 
 ABOUT: dict[str, Any] = {
@@ -21,6 +22,7 @@ ABOUT: dict[str, Any] = {
     "classes": 3,
     "checkpoint_hash": "c0ffee",
     "first_output": "joint",
+    "outputs": ["joint", "motion"],
 }
 ID = np.array(["b", "a", "d", "c"])
 LABEL = np.array([0, 1, 2, 0])
@@ -31,7 +33,7 @@ SECOND = np.array([[0, 1.0, 0], [1, 0, 0], [0, 0, 3], [3.0, 0, 0]])
 
 def member(values: np.ndarray, name: str = "run", **about: Any) -> Member:
     scores = Scores(id=ID, label=LABEL, values=values)
-    return Member(name=name, about=ABOUT | about, scores=scores)
+    return Member(folder=Path(name), output="joint", about=ABOUT | about, scores=scores)
 
 
 def shuffled(given: Member) -> Member:
@@ -42,13 +44,13 @@ def shuffled(given: Member) -> Member:
 
 
 def test_scores_are_joined_by_id_not_by_position() -> None:
-    fused = fuse([member(FIRST), shuffled(member(SECOND))], [0.6, 0.4])
+    fused = fuse([member(FIRST), shuffled(member(SECOND, "other"))], [0.6, 0.4])
     np.testing.assert_allclose(fused.scores.values, 0.6 * FIRST + 0.4 * SECOND)
     assert fused.record()["figures"]["eval/ensemble2s/top1"] == 100.0
     rows = [" ".join(line.split()) for line in fused.table().splitlines()]
     assert rows[0] == "weight top-1 top-5" and rows[2:] == [
-        "run 0.6 50.0 100.0",
-        "run 0.4 50.0 100.0",
+        "run:joint 0.6 50.0 100.0",
+        "other:joint 0.4 50.0 100.0",
         "ensemble of 2 100.0 100.0",
     ]
 
@@ -56,41 +58,48 @@ def test_scores_are_joined_by_id_not_by_position() -> None:
 def test_weights_are_recorded_and_decide() -> None:
     members = [member(FIRST, "x"), member(SECOND, "y")]
     record = fuse(members, [1.0, 0.0]).record()
-    assert record["members"] == {
-        "x": {"weight": 1.0, "checkpoint": "c0ffee"},
-        "y": {"weight": 0.0, "checkpoint": "c0ffee"},
-    }
+    assert record["members"] == [
+        {"run": "x", "output": "joint", "checkpoint": "c0ffee", "weight": 1.0},
+        {"run": "y", "output": "joint", "checkpoint": "c0ffee", "weight": 0.0},
+    ]
+    assert record["protocol"] == "xsub"
     assert record["figures"]["eval/ensemble2s/top1"] == 50.0
 
 
 def test_a_class_that_cannot_be_predicted_stays_so() -> None:
     impossible = FIRST.copy()
     impossible[:, 2] = -np.inf
-    fused = fuse([member(impossible), member(SECOND)], [1.0, 1.0])
+    fused = fuse([member(impossible), member(SECOND, "other")], [1.0, 1.0])
     assert not (fused.scores.values.argmax(1) == 2).any()
-    assert np.isfinite(fuse([member(SECOND), member(impossible)], [1, 0]).scores.values).all()
+    alone = fuse([member(SECOND), member(impossible, "other")], [1.0, 0.0])
+    np.testing.assert_array_equal(alone.scores.values, SECOND)
 
 
 @pytest.mark.parametrize("weights", [[1.0], [0.0, 0.0], [1.0, float("nan")], [1.0, -1.0]])
 def test_weights_that_do_not_fit_are_refused(weights: list[float]) -> None:
     with pytest.raises(UsageError, match="2 runs need as many weights of 0 or more"):
-        fuse([member(FIRST), member(SECOND)], weights)
+        fuse([member(FIRST), member(SECOND, "other")], weights)
 
 
 def test_what_does_not_belong_together_is_refused() -> None:
     other = member(SECOND, "other", protocol="xview")
-    with pytest.raises(UsageError, match="other was measured on protocol xview, run on xsub"):
+    with pytest.raises(UsageError, match="other:joint was measured on protocol xview, run:j"):
         fuse([member(FIRST), other], [1.0, 1.0])
+    with pytest.raises(UsageError, match="run:joint is named twice"):
+        fuse([member(FIRST), member(FIRST)], [1.0, 1.0])
     fewer = Scores(id=ID[:3], label=LABEL[:3], values=SECOND[:3])
     with pytest.raises(DataError, match=r"not measured on the same recordings \(3 and 4; c\)"):
-        fuse([member(FIRST), replace(member(SECOND), scores=fewer)], [1.0, 1.0])
+        fuse([member(FIRST), replace(member(SECOND, "other"), scores=fewer)], [1.0, 1.0])
     relabelled = Scores(id=ID, label=LABEL + 1, values=SECOND)
     with pytest.raises(DataError, match="other labels for equal recordings"):
-        fuse([member(FIRST), replace(member(SECOND), scores=relabelled)], [1.0, 1.0])
+        fuse([member(FIRST), replace(member(SECOND, "other"), scores=relabelled)], [1.0, 1.0])
 
 
 def test_members_are_read_from_the_newest_evaluation(tmp_path: Path) -> None:
     folder = tmp_path / "run"
+    with pytest.raises(UsageError, match="run does not exist"):
+        Member.open(folder, "", "linear")
+    folder.mkdir()
     with pytest.raises(DataError, match="holds no evaluation"):
         Member.open(folder, "", "linear")
     for step, values in ((1, FIRST), (2, SECOND)):
@@ -101,9 +110,24 @@ def test_members_are_read_from_the_newest_evaluation(tmp_path: Path) -> None:
     for output in ("", "joint", "motion"):
         found = Member.open(folder, output, "linear")
         np.testing.assert_array_equal(found.scores.values, SECOND)
-        assert found.name == (f"run:{output}" if output else "run")
-    with pytest.raises(DataError, match="has no eval/bone/linear/scores, only eval/linear/scores"):
+        assert found.name == f"run:{output or 'joint'}"
+    with pytest.raises(UsageError, match=r"has no output 'bone': choose one of \['joint', 'motion"):
         Member.open(folder, "bone", "linear")
+    with pytest.raises(UsageError, match="no recipe 'linear_fst': did you mean 'linear_fast'"):
+        Member.open(folder, "", "linear_fst")
+    with pytest.raises(DataError, match=r"no eval/linear_logistic/scores: .*linear=\[logistic\]"):
+        Member.open(folder, "", "linear_logistic")
     (folder / "evaluations/step-00000002/s.parquet").write_bytes(b"PAR1")
-    with pytest.raises(DataError, match=r"s\.parquet cannot be read"):
+    with pytest.raises(DataError, match=r"s\.parquet cannot be read .* makes it again"):
         Member.open(folder, "", "linear")
+    path.write_text("{}")
+    with pytest.raises(DataError, match="is damaged: delete it to evaluate again"):
+        Member.open(folder, "", "linear")
+
+
+def test_figures_of_another_first_output_are_not_taken_over(tmp_path: Path) -> None:
+    """The first row goes without its output's name."""
+    path = tmp_path / "step-00000001.json"
+    Evaluation(path, ABOUT, {"eval/linear/top1": 50.0}).save()
+    assert Evaluation.open(path, ABOUT).figures == {"eval/linear/top1": 50.0}
+    assert Evaluation.open(path, ABOUT | {"first_output": "joint-motion"}).figures == {}

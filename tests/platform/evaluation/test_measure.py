@@ -19,6 +19,7 @@ from skelray.platform.data.source import Source
 from skelray.platform.dataset import Protocol
 from skelray.platform.errors import DataError, UsageError
 from skelray.platform.evaluation import Evaluation, evaluate, probes, table
+from skelray.platform.evaluation.ensemble import Member, accuracy
 from skelray.platform.evaluation.features import Features, extract, part_views, raw_features
 from skelray.platform.evaluation.plan import Plan
 from skelray.platform.training import checkpoint
@@ -74,11 +75,23 @@ def test_evaluation_from_checkpoint_to_table(
     assert all(picture.exists() for picture in evaluation.pictures)
     assert evaluation.path == folder / "evaluations" / "step-00000007.json"
     assert json.loads(evaluation.path.read_text())["figures"] == evaluation.figures
+    check_scores(evaluation, folder)
     text = table(evaluation)
     assert "protocol xsub, step 7\n123 training and 83 test recordings of 6 classes" in text
 
     ray.shutdown()  # all that follows reads caches
     check_only_what_is_missing_runs(config, source, trained, evaluation, monkeypatch)
+
+
+def check_scores(evaluation: Evaluation, folder: Path) -> None:
+    """What late fusion reads belongs to the recordings named, and gives the same figures."""
+    for output, row in (("joint", "eval"), ("motion", "eval/motion")):
+        for recipe in ("linear", "linear_fast"):
+            member = Member.open(folder, output, recipe)
+            for k in (1, 5):
+                assert accuracy(member.scores, k) == evaluation.figures[f"{row}/{recipe}/top{k}"]
+            numbers = [int(name.removeprefix("r")) for name in member.scores.id]
+            assert numbers == sorted(numbers) and len(numbers) == evaluation.about["test"]
 
 
 def check_extraction(config: RunConfig, source: Source, trained: Path) -> None:

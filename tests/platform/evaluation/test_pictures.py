@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from matplotlib.image import imread
 from PIL import Image
 
@@ -40,6 +41,18 @@ def test_points_stay_near_where_they_were_before() -> None:
         "alone": np.linalg.norm(first - turned, axis=1).mean(),
     }
     assert moved["kept"] < 0.5 * moved["alone"]
+
+
+@pytest.mark.parametrize("value", [0.0, 3.5])
+def test_a_collapsed_encoder_is_drawn_as_a_point(value: float, tmp_path: Path) -> None:
+    """Equal features end a process inside scikit-learn's t-SNE."""
+    features, label = np.full((40, 8), value, np.float32), np.arange(40) % 2
+    features += np.float32(1e-9)
+    points = pictures.plane(features)
+    assert (points == 0).all()
+    assert pictures.scatter(tmp_path / "a.png", points, label, ["x", "y"], "title").exists()
+    apart = np.random.default_rng(0).normal(size=(40, 8))
+    assert np.isfinite(pictures.plane(apart, points)).all()
 
 
 def test_an_animation_plays_its_frames_for_ever(tmp_path: Path) -> None:
