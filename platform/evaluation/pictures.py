@@ -60,7 +60,7 @@ def scatter(
     """Points (n, 2), the farthest at the picture's edge, coloured by class."""
     points = points - points.mean(axis=0)
     points = points / (np.linalg.norm(points, axis=1).max() or 1.0)
-    figure, axes = _canvas(8.0, 6.0, title)
+    figure, axes = _canvas(9.0, 6.0, title)
     colours = matplotlib.colormaps["tab10"](np.arange(TSNE_CLASSES))
     for number, kind in enumerate(np.unique(label)):
         mine = points[label == kind]
@@ -69,6 +69,7 @@ def scatter(
         )
     limits = (-1.05, 1.05)  # always the same: pictures in a row do not jump
     axes.set(xticks=[], yticks=[], aspect="equal", xlim=limits, ylim=limits)
+    axes.set_anchor("W")  # the legend stands beside it
     axes.spines[:].set_visible(False)
     axes.legend(
         loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, markerscale=2, fontsize=9
