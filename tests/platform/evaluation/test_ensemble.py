@@ -12,7 +12,6 @@ import pytest
 
 from skelray.platform.errors import DataError, UsageError
 from skelray.platform.evaluation.ensemble import Member, fuse
-from skelray.platform.evaluation.results import Evaluation
 from skelray.platform.evaluation.scores import Scores
 
 ABOUT: dict[str, Any] = {
@@ -123,11 +122,3 @@ def test_members_are_read_from_the_newest_evaluation(tmp_path: Path) -> None:
     path.write_text("{}")
     with pytest.raises(DataError, match="is damaged: delete it to evaluate again"):
         Member.open(folder, "", "linear")
-
-
-def test_figures_of_another_first_output_are_not_taken_over(tmp_path: Path) -> None:
-    """The first row goes without its output's name."""
-    path = tmp_path / "step-00000001.json"
-    Evaluation(path, ABOUT, {"eval/linear/top1": 50.0}).save()
-    assert Evaluation.open(path, ABOUT).figures == {"eval/linear/top1": 50.0}
-    assert Evaluation.open(path, ABOUT | {"first_output": "joint-motion"}).figures == {}

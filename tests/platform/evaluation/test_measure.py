@@ -250,10 +250,12 @@ def test_unknown_names_are_refused_before_anything_runs(
 
 
 def test_figures_of_other_weights_are_not_kept(tmp_path: Path) -> None:
-    path = tmp_path / "step-1.json"
-    Evaluation(path, {"checkpoint_hash": "a"}, {"eval/knn1/top1": 50.0}).save()
-    assert Evaluation.open(path, {"checkpoint_hash": "a"}).figures == {"eval/knn1/top1": 50.0}
-    assert Evaluation.open(path, {"checkpoint_hash": "b"}).figures == {}
+    path, about = tmp_path / "step-1.json", {"checkpoint_hash": "a", "first_output": "joint"}
+    Evaluation(path, about, {"eval/knn1/top1": 50.0}).save()
+    assert Evaluation.open(path, about).figures == {"eval/knn1/top1": 50.0}
+    assert Evaluation.open(path, about | {"checkpoint_hash": "b"}).figures == {}
+    # the first output's figures go without its name
+    assert Evaluation.open(path, about | {"first_output": "joint-motion"}).figures == {}
     path.write_text("{")
     with pytest.raises(DataError, match="is damaged: delete it"):
-        Evaluation.open(path, {"checkpoint_hash": "a"})
+        Evaluation.open(path, about)
