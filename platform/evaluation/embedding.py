@@ -26,7 +26,7 @@ FOLDER = "embeddings"  # below the run's folder
 
 
 class Embedding:
-    """Draws at the ends of epochs: `evaluation.tsne_every` says after how many."""
+    """Draws at the ends of epochs: `evaluation.tsne_every`, above 0, says after how many."""
 
     def __init__(
         self, config: RunConfig, source: Source, folder: Path, device: torch.device
@@ -38,8 +38,7 @@ class Embedding:
 
         `epoch` counts from 1. The method is as it was afterwards.
         """
-        every = self.config.evaluation.tsne_every
-        if not every or (epoch % every and epoch != epochs):
+        if epoch % self.config.evaluation.tsne_every and epoch != epochs:
             return []
         names = []
         try:

@@ -45,7 +45,7 @@ class Member:
         if recipe not in RECIPES:
             raise UsageError(f"no recipe {recipe!r}: {registry.nearest(recipe, RECIPES)}")
         if not folder.is_dir():
-            raise UsageError(f"{folder} does not exist: skelray sync lists no such run")
+            raise UsageError(f"{folder} does not exist: give a run's folder or its name")
         files = sorted((folder / "evaluations").glob("step-*.json"))
         if not files:
             raise DataError(f"{folder} holds no evaluation: skelray evaluate {folder} makes one")

@@ -316,7 +316,7 @@ def test_ensemble_prints_and_records_its_members(
     wrong = "error: --weights 1;2: give numbers with commas between"
     assert failure(capsys, "ensemble", "a", "b", "--weights", "1;2") == (2, wrong)
     status, line = failure(capsys, "ensemble", "a", "c")
-    assert status == 2 and line.endswith("/runs/c does not exist: skelray sync lists no such run")
+    assert status == 2 and line.endswith("/runs/c does not exist: give a run's folder or its name")
 
 
 def test_weights_come_with_their_settings(

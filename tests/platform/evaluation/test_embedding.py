@@ -16,17 +16,18 @@ from skelray.platform.evaluation.embedding import FOLDER, Embedding, frames
 from skelray.platform.training.build import load_method
 
 
+@pytest.fixture
+def draw(config: RunConfig, source: Source, tmp_path: Path) -> Embedding:
+    """Every second epoch."""
+    often = config.evaluation.model_copy(update={"tsne_every": 2})
+    given = config.model_copy(update={"evaluation": often})
+    return Embedding(given, source, tmp_path, torch.device("cpu"))
+
+
 def test_pictures_come_at_the_ends_of_epochs(
-    config: RunConfig,
-    source: Source,
-    trained: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    draw: Embedding, source: Source, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    every = config.evaluation.model_copy(update={"tsne_every": 2})
-    draw = Embedding(
-        config.model_copy(update={"evaluation": every}), source, tmp_path, torch.device("cpu")
-    )
+    tmp_path = draw.folder
     method = load_method(trained, source.spec).train()
     before = state_hash(method.state_dict())
     starts = []
@@ -52,8 +53,13 @@ def test_pictures_come_at_the_ends_of_epochs(
     assert all(module.training for module in method.modules())
 
 
-def test_no_pictures_unless_they_are_asked_for(
-    config: RunConfig, source: Source, trained: Path, tmp_path: Path
+def test_a_picture_that_fails_ends_nothing(
+    draw: Embedding, source: Source, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    draw = Embedding(config, source, tmp_path, torch.device("cpu"))
-    assert draw(load_method(trained, source.spec), 16, 2, 2) == [] and frames(tmp_path) == {}
+    def fail(*_: object) -> None:
+        raise ValueError("no points")
+
+    monkeypatch.setattr(pictures, "plane", fail)
+    method = load_method(trained, source.spec).train()
+    assert draw(method, 16, 2, 5) == [] and frames(draw.folder) == {}
+    assert all(module.training for module in method.modules())

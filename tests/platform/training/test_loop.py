@@ -12,6 +12,7 @@ from torch import Tensor
 
 from skelray.platform.errors import CheckpointError, UsageError
 from skelray.platform.method import Batch, Method, Phase
+from skelray.platform.nn.modes import in_eval_mode
 from skelray.platform.training import checkpoint
 from skelray.platform.training.loop import Loader, Loop
 from skelray.platform.training.metrics import MetricsFile
@@ -256,6 +257,19 @@ def test_pictures_of_an_epoch_stand_with_its_figures(tmp_path: Path) -> None:
     assert asked == [(2, 1, 3), (4, 2, 3), (6, 3, 3)]
     records = MetricsFile(tmp_path / "metrics.jsonl").read()
     assert [record["pictures"] for record in records] == [[], ["tsne-step-4.png"], []]
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_pictures_change_no_weight(tmp_path: Path, name: str) -> None:
+    """Neither does what an encoder computes for them, nor a draw of torch's."""
+
+    def draw(method: Method, step: int, epoch: int, epochs: int) -> list[str]:
+        with in_eval_mode(method), torch.no_grad():
+            method.encoder(torch.rand(5, *next(method.encoder.parameters()).shape[1:]))
+        return []
+
+    without = final_state(toy_loop(name, tmp_path / "without"))
+    assert equal(final_state(toy_loop(name, tmp_path / "with", draw=draw)), without)
 
 
 def test_status_says_where_the_run_is(tmp_path: Path) -> None:
