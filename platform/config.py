@@ -5,8 +5,6 @@ Everything is validated by pydantic before anything starts; an unknown key names
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError
 
-from skelray.platform import registry
+from skelray.platform import paths, registry
 from skelray.platform.errors import UsageError
 from skelray.platform.method import MethodConfig
 
@@ -87,8 +85,7 @@ class RunConfig(_Section):
             decides.pop("seed")
         decides["data"].pop("residency")
         decides["accumulate"] = self.training.accumulate
-        text = json.dumps([decides, data_version], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return paths.short_hash([decides, data_version])
 
     def flat(self) -> dict[str, Any]:
         """Dotted key -> value, for tables."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,9 +40,7 @@ def import_weights(
     method = build_method(config, source.spec)
     load_strictly(method, published.state, published.absent, source=str(files[0]))
     origin = {file.name: paths.file_hash(file) for file in files}
-    identity = hashlib.sha256(
-        json.dumps([config.identity(source.store.version), origin], sort_keys=True).encode()
-    ).hexdigest()[:12]
+    identity = paths.short_hash([config.identity(source.store.version), origin])
     folder = paths.runs() / f"{name}-{experiment}-imported-{identity}"
     about = {
         **description(config, source, method),

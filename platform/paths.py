@@ -39,6 +39,11 @@ def raw() -> Path:
     return home() / "raw"
 
 
+def short_hash(tree: Any) -> str:
+    """Twelve letters that name what can be written as JSON; keys in any order."""
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:12]
+
+
 def write_text(path: Path, text: str, *, durable: bool = True) -> None:
     """Writes atomically: readers see the old file or the whole new one.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -102,8 +100,7 @@ def ensemble_command(
     fused = fuse(members, _numbers(weights) if weights else [1.0] * len(members))
     typer.echo(fused.table())
     record = {"recipe": recipe, **fused.record()}
-    identity = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
-    file = paths.summaries() / f"ensemble-{identity}.json"
+    file = paths.summaries() / f"ensemble-{paths.short_hash(record)}.json"
     paths.write_json(file, record)
     typer.echo(f"weights and figures: {file}")
 
