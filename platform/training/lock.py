@@ -11,6 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from skelray.platform.errors import UsageError
+from skelray.platform.paths import write_text
 
 TRAINING = "training"  # the purpose of the worker that writes metrics and checkpoints
 ORPHAN = 120.0  # seconds within which Ray ends the workers of a driver that was killed
@@ -33,7 +34,8 @@ def only_one(folder: Path, what: str, *, patience: float = 0.0) -> Iterator[None
             f"run {folder.name} is under way ({what} in {who}): wait for it, or stop it first"
         ) from None
     try:
-        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        name = f"process {os.getpid()} on {socket.gethostname()}"
+        write_text(holder, name, durable=False)  # at once whole: others read it without the lock
         yield
     finally:
         lock.release()

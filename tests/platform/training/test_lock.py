@@ -41,6 +41,26 @@ def test_the_second_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
     first.join()
 
 
+def come_and_go(folder: Path) -> None:
+    for _ in range(500):
+        with only_one(folder, "run"):
+            pass
+
+
+def test_the_holder_is_named_whole_at_every_moment(tmp_path: Path) -> None:
+    with only_one(tmp_path, "run"):
+        pass
+    process = multiprocessing.get_context("fork").Process(target=come_and_go, args=(tmp_path,))
+    process.start()
+    seen = set()
+    while process.is_alive():
+        seen.add((tmp_path / ".run.holder").read_text(encoding="utf-8").split(" on ")[0])
+    process.join()
+    assert process.exitcode == 0
+    assert seen <= {f"process {os.getpid()}", f"process {process.pid}"}
+    assert f"process {process.pid}" in seen
+
+
 def test_an_error_inside_lets_go(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="oops"), only_one(tmp_path, "run"):
         raise ValueError("oops")
