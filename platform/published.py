@@ -16,6 +16,7 @@ from skelray.platform import registry
 from skelray.platform.config import explain, keys_of
 from skelray.platform.errors import CheckpointError, UsageError
 from skelray.platform.method import Method, MethodConfig, PublishedState, matches
+from skelray.platform.nn.heads import MeanLogits
 
 
 def load_published(
@@ -24,7 +25,7 @@ def load_published(
     network: Literal["pretrain", "classifier"] = "pretrain",
     **config: Any,
 ) -> nn.Module:
-    """The method `name`, or a classifier on its encoder, with an original's weights, in eval mode.
+    """The method `name`, or its linear classifier, with an original's weights, in eval mode.
 
     `config` overrides what the tensors' shapes imply. CheckpointError where a key is missing,
     unknown or of another shape, naming it; keys that the method declares absent from the original
@@ -38,10 +39,18 @@ def load_published(
         assert isinstance(module, kind)
         classes = published.data.classes
         assert classes is not None, f"{name}.published names no number of classes"
-        output = next(iter(module.outputs))
-        module = module.classifier(classes, output, kind.recipes()["linear"])
+        module = _classifier(module, classes)
     load_strictly(module, published.state, published.absent, source=str(files[0]))
     return module.eval()
+
+
+def _classifier(method: Method, classes: int) -> nn.Module:
+    """That of the published linear evaluation; of several outputs, of all that it combines."""
+    recipe = method.recipes()["linear"]
+    found = {name: method.classifier(classes, name, recipe) for name in method.outputs}
+    if len(found) > 1 and recipe.combine == "mean_logits":
+        return MeanLogits(found)
+    return next(iter(found.values()))
 
 
 def translated(kind: type[Method], files: Sequence[Path], network: str) -> PublishedState:

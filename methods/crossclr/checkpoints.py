@@ -21,7 +21,7 @@ _QUEUE = re.compile(r"(?P<what>queue(_ptr)?)(_(?P<stream>motion|bone))?")
 
 
 def translate(state: Mapping[str, Tensor], network: str) -> PublishedState:
-    """A pretraining checkpoint, or the encoder with its classifier from linear evaluation.
+    """A pretraining checkpoint, or the encoders with their classifiers from linear evaluation.
 
     CheckpointError names a key that belongs to neither.
     """
@@ -46,7 +46,7 @@ def translate(state: Mapping[str, Tensor], network: str) -> PublishedState:
             **_widths(ours, encoder),
             "queue": size,
             "projection_dim": width,
-            **({"streams": _STREAMS[: len(names)]} if len(names) > 1 else {}),
+            **_streams(len(names)),
         },
         data=_data(ours, encoder, None),
         state=ours,
@@ -81,17 +81,33 @@ def _require_shared_tail(state: Mapping[str, Tensor], first: str) -> None:
 
 
 def _classifier(state: Mapping[str, Tensor]) -> PublishedState:
-    ours: dict[str, Tensor] = {}
+    each: dict[str, dict[str, Tensor]] = {}
     for key, value in state.items():
-        rest = key.removeprefix("encoder_q.")
-        ours[f"head.{rest[3:]}" if rest.startswith("fc.") else f"encoder.{_key(rest)}"] = value
-    if "head.weight" not in ours:
-        raise CheckpointError("no fc.weight: this is no checkpoint of linear evaluation")
+        # of one stream it may be that of the encoder alone
+        found = _ENCODER.fullmatch(key if key.startswith("encoder_") else f"encoder_q.{key}")
+        if not found or found["part"] == "k":
+            raise CheckpointError(f"key {key!r} is none of linear evaluation's")
+        rest = found["rest"]
+        ours = f"head.{rest[3:]}" if rest.startswith("fc.") else f"encoder.{_key(rest)}"
+        each.setdefault(found["stream"] or "joint", {})[ours] = value
+    names = _STREAMS[: len(each)]
+    for name in names:
+        if "head.weight" not in each.get(name, {}):
+            raise CheckpointError(
+                f"no fc.weight of stream {name}: this is no checkpoint of linear evaluation"
+            )
+    first = each["joint"]
+    together = {f"classifiers.{name}.{key}": t for name in names for key, t in each[name].items()}
     return PublishedState(
-        config=_widths(ours, "encoder"),
-        data=_data(ours, "encoder", len(ours["head.weight"])),
-        state=ours,
+        config={**_widths(first, "encoder"), **_streams(len(names))},
+        data=_data(first, "encoder", len(first["head.weight"])),
+        state=together if len(names) > 1 else first,
     )
+
+
+def _streams(number: int) -> dict[str, tuple[str, ...]]:
+    """Nothing for one stream: its checkpoint does not say which."""
+    return {"streams": _STREAMS[:number]} if number > 1 else {}
 
 
 def _key(key: str) -> str:

@@ -118,6 +118,6 @@ class CrosSCLR(StreamContrast):
     def published(cls, states: Sequence[Mapping[str, Tensor]], network: str) -> PublishedState:
         """Checkpoints of LinguoLi/CrosSCLR with two or three streams."""
         found = super().published(states, network)
-        if network == "pretrain" and "streams" not in found.config:
+        if "streams" not in found.config:
             raise CheckpointError("the checkpoint is of one stream: it is one of skeletonclr")
         return found

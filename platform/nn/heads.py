@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 def projector(*widths: int) -> nn.Sequential:
@@ -15,3 +17,18 @@ def projector(*widths: int) -> nn.Sequential:
     for before, after in pairwise(widths):
         layers += [nn.Linear(before, after), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
+
+
+class MeanLogits(nn.Module):
+    """Classifiers of several outputs as one: the mean of their logits.
+
+    Every classifier gets the views of all outputs and reads its own.
+    """
+
+    def __init__(self, classifiers: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.classifiers = nn.ModuleDict(classifiers)
+
+    def forward(self, views: Mapping[str, Tensor]) -> Tensor:
+        """Logits (N, classes)."""
+        return torch.stack([one(views) for one in self.classifiers.values()]).mean(dim=0)

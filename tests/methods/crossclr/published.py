@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -53,4 +54,19 @@ def as_published(method: StreamContrast) -> dict[str, Tensor]:
                 if published_key(name) in ours:
                     state[f"{place}.{name}"] = ours[published_key(name)]
             state |= {f"{place}.fc.{key}": value for key, value in projector.state_dict().items()}
+    return state
+
+
+def linear_as_published(
+    method: StreamContrast, heads: Mapping[str, torch.nn.Module]
+) -> dict[str, Tensor]:
+    """A checkpoint of linear evaluation as the original writes it: query encoders with `fc`."""
+    state = {
+        key: value
+        for key, value in as_published(method).items()
+        if key.startswith("encoder_q") and ".fc." not in key
+    }
+    for end, name in zip(("", "_motion", "_bone"), method.outputs, strict=False):
+        ours = heads[name].state_dict()
+        state |= {f"encoder_q{end}.fc.{key}": value for key, value in ours.items()}
     return state
