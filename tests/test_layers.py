@@ -26,8 +26,8 @@ ALLOWED_IN = {
         "platform/runner.py",
     ),
     "mlflow": ("platform/tracking/",),
-    "decord": ("platform/clips", "platform/data/"),
-    "av": ("platform/clips", "platform/data/"),
+    "decord": ("platform/video/",),
+    "av": ("platform/video/",),
 }
 
 # Modules that run wherever torch does: no third party but these.
@@ -35,6 +35,7 @@ PURE_PLATFORM = (
     "platform/skeleton/",
     "platform/nn/",
     "platform/augment/",
+    "platform/clips/",
     "platform/objectives/",
     "platform/method/",
     "platform/preprocessing/",
@@ -43,7 +44,7 @@ PURE_PLATFORM = (
 )
 PURE_THIRD_PARTY = {
     **dict.fromkeys((*PURE_PLATFORM, "methods/"), ("torch", "numpy", "pydantic")),
-    "datasets/": ("numpy", "pyarrow"),
+    "datasets/": ("numpy", "pyarrow", "cv2"),  # cv2 draws what is made here
 }
 
 # What plugins may import of the platform.
@@ -63,6 +64,7 @@ PLUGIN_IMPORTS = {
     ),
     "datasets/": (
         "skelray.platform.dataset",
+        "skelray.platform.video.writing",
         "skelray.platform.importing",  # the base class for folders of arrays
         "skelray.platform.skeleton",
         "skelray.platform.errors",
