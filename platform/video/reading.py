@@ -1,0 +1,114 @@
+"""Reads video files: all frames in order through PyAV, a few of them through decord."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import decord
+import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from skelray.platform.errors import DataError
+
+decord.logging.set_level(decord.logging.QUIET)
+av.logging.set_level(av.logging.PANIC)  # what is wrong with a file is said by the error
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a file says of its video."""
+
+    frames: int  # counted in the file, not decoded
+    height: int  # pixels
+    width: int
+    rate: Fraction  # frames per second
+    comment: str  # what its writer has noted in it
+
+
+def probe(path: Path) -> VideoInfo:
+    """Reads the file's structure without decoding; DataError where it is no whole video."""
+    with _opened(path) as (container, stream):
+        return VideoInfo(
+            frames=sum(packet.size > 0 for packet in container.demux(stream)),
+            height=stream.height,
+            width=stream.width,
+            rate=stream.average_rate or Fraction(0),
+            comment=container.metadata.get("comment", ""),
+        )
+
+
+def frames_in_order(path: Path) -> Iterator[av.VideoFrame]:
+    """Every frame; DataError where the file is damaged or ends before it says it does."""
+    with _opened(path) as (container, stream):
+        said, count = stream.frames, 0
+        for frame in container.decode(stream):
+            count += 1
+            yield frame
+        if count < said or not count:
+            raise DataError(f"{path} ends after {count} of {said} frames: get the file again")
+
+
+def read_frames(path: Path, indices: np.ndarray) -> tuple[np.ndarray, int]:
+    """Frames by number, in any order and repeated: (L, H, W, 3) uint8 RGB.
+
+    Also returns how many of the L could not be decoded and were replaced by the nearest that could;
+    DataError where none can. Decodes in the calling thread: many files at once are the parallelism.
+    """
+    wanted, places = np.unique(indices, return_inverse=True)
+    try:
+        frames = decord.VideoReader(os.fspath(path), num_threads=1).get_batch(wanted).asnumpy()
+    except Exception:  # decord has no class for what a file may do to it
+        found = _decodable(path, set(wanted.tolist()))
+        known = np.array(sorted(found))
+        nearest = known[np.abs(wanted[:, None] - known).argmin(axis=1)]
+        chosen = nearest[places]
+        return np.stack([found[number] for number in chosen]), int((chosen != indices).sum())
+    return frames[places], 0
+
+
+def _decodable(path: Path, wanted: set[int]) -> dict[int, np.ndarray]:
+    """The wanted frames that can be decoded, else all that can; DataError where none can."""
+    found: dict[int, np.ndarray] = {}
+    others: dict[int, np.ndarray] = {}
+    with _opened(path) as (container, stream):
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                continue  # this part of the file is damaged
+            for frame in frames:
+                number = _number(frame, stream)
+                kept = found if number in wanted else others
+                if kept is found or not others:  # one of the others is enough
+                    kept[number] = frame.to_ndarray(format="rgb24")
+    if not (found or others):
+        raise DataError(f"{path}: no frame can be decoded: get the file again")
+    return found or others
+
+
+def _number(frame: av.VideoFrame, stream: VideoStream) -> int:
+    """The frame's place in the video, of its time."""
+    start = stream.start_time or 0
+    seconds = ((frame.pts or 0) - start) * (stream.time_base or Fraction(1))
+    return round(seconds * (stream.average_rate or Fraction(1)))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    try:
+        with av.open(os.fspath(path)) as container:
+            if not container.streams.video:
+                raise DataError(f"{path} holds no video")
+            stream = container.streams.video[0]
+            stream.thread_type = "NONE"
+            yield container, stream
+    except av.FFmpegError as error:
+        reason = " ".join(str(error.strerror).split())
+        raise DataError(f"{path} cannot be read as a video ({reason})") from None
