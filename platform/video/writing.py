@@ -22,6 +22,7 @@ def write_video(
     rate: Fraction | int,
     codec: str = "libx264",
     options: Mapping[str, str] | None = None,
+    comment: str = "",
 ) -> int:
     """Writes `path` atomically; returns the number of frames.
 
@@ -31,6 +32,7 @@ def write_video(
         rate: frames per second.
         codec: of FFmpeg.
         options: of the codec.
+        comment: a note in the file; see `reading.probe`.
 
     Raises:
         ValueError: no frames, or frames of odd or different sizes.
@@ -39,6 +41,7 @@ def write_video(
     scratch = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         with av.open(os.fspath(scratch), mode="w") as container:
+            container.metadata["comment"] = comment
             stream = container.add_stream(codec, rate=rate, options=dict(options or {}))
             assert isinstance(stream, VideoStream)
             stream.pix_fmt = "yuv420p"

@@ -1,0 +1,89 @@
+"""Makes small videos of large ones: the whole picture, or the square around the persons.
+
+A new file appears only when it is whole, and its comment names what it was made of, so that a later
+call keeps it where it is the one asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+
+from skelray.platform.errors import DataError
+from skelray.platform.video.cropping import Box, cut, resized
+from skelray.platform.video.reading import VideoInfo, frames_in_order, probe
+from skelray.platform.video.writing import SEEKABLE, write_video
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compressed:
+    """A small video and where it comes from; sizes in pixels."""
+
+    frames: int
+    rate: float  # frames per second
+    height: int
+    width: int
+    source_height: int
+    source_width: int
+    box: Box  # of the source's pictures that it shows
+    nbytes: int
+
+
+def compress(source: Path, target: Path, *, short_side: int) -> Compressed:
+    """The whole picture as H.264, its shorter side `short_side` pixels, never enlarged.
+
+    Frame count and rate stay. DataError where the source is damaged. The recipe of
+    open-mmlab/mmaction2, tools/data/skeleton/compress_nturgbd.py: x264 at its default quality.
+    """
+    seen = probe(source)
+    scale = min(1.0, short_side / min(seen.height, seen.width))
+    height, width = (2 * round(side * scale / 2) for side in (seen.height, seen.width))
+    frames = (frame.reformat(width=width, height=height) for frame in frames_in_order(source))
+    return _write(source, seen, target, frames, (0, 0, seen.width, seen.height), (height, width))
+
+
+def crop(source: Path, target: Path, *, box: Box, size: int) -> Compressed:
+    """`box` of every picture as H.264 of `size` x `size` pixels, black outside the picture.
+
+    Frame count and rate stay; a key frame in twelve, as training reads frames here and there.
+    DataError where the source is damaged.
+    """
+    pictures = (frame.to_ndarray(format="rgb24")[None] for frame in frames_in_order(source))
+    frames = (resized(cut(one, box), size, shrink_by_area=True)[0] for one in pictures)
+    return _write(source, probe(source), target, frames, box, (size, size), SEEKABLE)
+
+
+def _write(
+    source: Path,
+    seen: VideoInfo,
+    target: Path,
+    frames: Iterable[np.ndarray | av.VideoFrame],
+    box: Box,
+    size: tuple[int, int],
+    options: dict[str, str] | None = None,
+) -> Compressed:
+    """Writes the video, unless the one asked for is there."""
+    made_of = {"source": source.name, "bytes": source.stat().st_size, "box": box, "size": size}
+    comment = json.dumps(made_of)
+    there = probe(target) if target.exists() else None
+    if there is None or there.comment != comment or there.frames != seen.frames:
+        write_video(target, frames, rate=seen.rate, options=options, comment=comment)
+        there = probe(target)
+    if there.frames != seen.frames:
+        target.unlink()
+        raise DataError(f"{source}: {there.frames} of {seen.frames} frames were written")
+    return Compressed(
+        frames=there.frames,
+        rate=float(there.rate),
+        height=there.height,
+        width=there.width,
+        source_height=seen.height,
+        source_width=seen.width,
+        box=box,
+        nbytes=target.stat().st_size,
+    )
