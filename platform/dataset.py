@@ -100,6 +100,8 @@ class Dataset(ABC):
     version: ClassVar[int] = 1  # of reader and generator: raised where they give other recordings
     header: ClassVar[tuple[str, ...]] = ()  # names of the columns of `body_header`
     fps: ClassVar[float | None] = None
+    # height and width of the picture in whose pixels poses lie, where its samples do not say
+    picture: ClassVar[tuple[int, int] | None] = None
     licence: ClassVar[str] = ""  # one line: where to get it and under which terms
 
     @classmethod

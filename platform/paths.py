@@ -24,6 +24,11 @@ def caches() -> Path:
     return home() / "caches"
 
 
+def clips() -> Path:
+    """Compressed videos of prepared data sets."""
+    return home() / "clips"
+
+
 def runs() -> Path:
     """One folder per run: config, metrics, checkpoints, evaluations."""
     return home() / "runs"

@@ -79,6 +79,7 @@ class SkeletonFolder(Dataset):
     persons = 2
     header = HEADER
     fps = 30.0
+    picture = (1080, 1920)
     setups: ClassVar[int]  # setups 1 to this number belong to the data set
     missing: ClassVar[frozenset[str]] = frozenset()  # recordings that the owners ask to leave out
 

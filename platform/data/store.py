@@ -242,4 +242,6 @@ def read_shard(path: Path, dataset: type[Dataset]) -> Iterator[SkeletonSample]:
             cell = columns[name][row]
             if cell.is_valid:
                 values[name] = cell.values.to_numpy().reshape(-1, *shapes.get(name, ()))
+        if values["height"] is None and dataset.picture:
+            values["height"], values["width"] = dataset.picture
         yield SkeletonSample(**values)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from skelray.platform.dataset import SkeletonSample
-from skelray.platform.errors import UsageError
+from skelray.platform.errors import DataError
 from skelray.platform.preprocessing import Preprocessing
 from skelray.platform.skeleton.specs import COCO, KINECT_V2
 
@@ -71,6 +71,20 @@ def test_the_second_person_stays_the_second_where_the_first_is_absent() -> None:
     assert Preprocessing(name="pose_2d")(poses([1]), COCO).scalars == {"height": 0, "width": 0}
 
 
-def test_joints_in_space_are_refused() -> None:
-    with pytest.raises(UsageError, match="takes poses in pixels; kinect_v2 has 3 dimensions"):
-        Preprocessing(name="pose_2d")(poses([1]), KINECT_V2)
+def test_joints_in_space_have_their_places_in_the_colour_picture() -> None:
+    generator = np.random.default_rng(1)
+    sample = SkeletonSample(
+        id="space",
+        frame_bodies=np.array([1, 2], dtype=np.int32),
+        xyz=generator.normal(size=(3, 25, 3)).astype(np.float32),
+        color_xy=generator.uniform(1, 1000, size=(3, 25, 2)).astype(np.float32),
+        body_id=np.array([7, 9, 7]),
+    )
+    assert sample.color_xy is not None
+    sample.color_xy[0, 3] = np.nan  # Kinect's for joints that it does not see
+    done = Preprocessing(name="pose_2d")(sample, KINECT_V2)
+    assert done.frames.shape == (2, 2, 25, 2)
+    assert (done.frames[0, 0, 3] == 0).all()
+    np.testing.assert_array_equal(done.frames[1], sample.color_xy[[2, 1]])
+    with pytest.raises(DataError, match="space: no positions of the joints in the colour picture"):
+        Preprocessing(name="pose_2d")(replace(sample, color_xy=None), KINECT_V2)

@@ -1,0 +1,141 @@
+"""From videos to clip stores through Ray: what they show, what is left out, what is made again."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("av", reason="PyAV is of the extra [video]")
+pytest.importorskip("cv2", reason="OpenCV is of the extra [video]")
+
+from skelray.platform import cluster
+from skelray.platform.data.clip_preparation import prepare_clips, videos_by_id
+from skelray.platform.data.clips import ClipKind, ClipStore, clips_path
+from skelray.platform.data.prepare import prepare
+from skelray.platform.data.store import Store
+from skelray.platform.errors import DataError, UsageError
+from skelray.platform.video.reading import frames_in_order
+from tests.platform.data.films import HEIGHT, SIDE, WIDTH, Films, write_films
+
+LENGTHS = [20, 12, 30, 16, 24, 18]
+MISSING, DAMAGED, LONGER = "001", "003", "004"
+PERSON = ClipKind("person", 64)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SKELRAY_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.delenv("RAY_ADDRESS", raising=False)
+        with cluster.connected():
+            yield
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("films") / "raw"
+    write_films(folder, LENGTHS)
+    (folder / f"{MISSING}_rgb.avi").unlink()
+    whole = (folder / f"{DAMAGED}_rgb.avi").read_bytes()
+    (folder / f"{DAMAGED}_rgb.avi").write_bytes(whole[: len(whole) // 2])
+    (folder / f"{LONGER}.film").write_text("22")  # poses end before the video does
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(raw: Path) -> Store:
+    return prepare(Films, raw, raw.parent / "store")
+
+
+@pytest.fixture(scope="module")
+def clips(store: Store) -> ClipStore:
+    return prepare_clips(store, Films, PERSON)
+
+
+def test_missing_and_damaged_videos_are_listed(clips: ClipStore) -> None:
+    assert clips.columns["id"].tolist() == ["000", "002", "004", "005"]
+    assert clips.manifest["clips"] == len(clips) == 4
+    assert set(clips.manifest["skipped"]) == {MISSING, DAMAGED}
+    assert "is not there" in clips.manifest["skipped"][MISSING]
+    assert f"{DAMAGED}_rgb.avi" in clips.manifest["skipped"][DAMAGED]
+    assert clips.manifest["other_lengths"] == {LONGER: "24 frames, poses of 22"}
+    assert clips.rows(np.array(["004", MISSING, "000"])).tolist() == [2, -1, 0]
+
+
+def test_clips_show_the_square_around_the_joints(clips: ClipStore) -> None:
+    row = 0
+    assert clips.columns["frames"][row] == LENGTHS[0]
+    assert clips.columns["rate"][row] == 30
+    assert (clips.columns["source_height"][row], clips.columns["source_width"][row]) == (
+        HEIGHT,
+        WIDTH,
+    )
+    # joints at 1 and at 3 * 19 + 40 = 97 across; half of 96 * 1.1 around (48.75, 50)
+    box = clips.columns["shown"][row]
+    assert np.abs(box - [-4, -2, 101, 102]).max() <= 1
+    np.testing.assert_array_equal(box, clips.columns["person"][row])
+    frames = [frame.to_ndarray(format="rgb24") for frame in frames_in_order(clips.file(row))]
+    assert len(frames) == LENGTHS[0]
+    assert frames[0].shape == (64, 64, 3)
+    scale = 64 / (box[2] - box[0])
+    for t in (0, 10, 19):
+        x, y = (np.array([3 * t + SIDE / 2, 30 + SIDE / 2]) - box[:2]) * scale
+        assert frames[t][int(y), int(x)].mean() == pytest.approx(100 + 5 * t, abs=8)
+        assert frames[t][int(y + scale * SIDE * 0.7), int(x)].mean() < 40  # below the square
+
+
+def test_whole_pictures_keep_their_shape(store: Store) -> None:
+    clips = prepare_clips(store, Films, ClipKind("whole", 60))
+    assert (clips.columns["height"] == 60).all()
+    assert (clips.columns["width"] == 100).all()
+    assert clips.columns["shown"][0].tolist() == [0, 0, WIDTH, HEIGHT]
+    assert clips.columns["person"][0].tolist() != [0, 0, WIDTH, HEIGHT]
+
+
+def test_finished_clips_are_only_opened_and_others_made_again(
+    store: Store, clips: ClipStore, raw: Path
+) -> None:
+    made = {row: clips.file(row).stat().st_mtime_ns for row in range(len(clips))}
+    assert prepare_clips(store, Films, PERSON).version == clips.version
+    (clips.path / "manifest.json").unlink()  # as after an interruption
+    clips.file(2).unlink()
+    again = prepare_clips(store, Films, PERSON)
+    assert again.version == clips.version
+    now = {row: again.file(row).stat().st_mtime_ns for row in range(len(again))}
+    assert [row for row in made if now[row] != made[row]] == [2]
+
+
+def test_videos_may_lie_elsewhere(store: Store, raw: Path, tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    shutil.copy(raw / "000_rgb.avi", tmp_path / "deep" / f"{MISSING}_rgb.avi")
+    assert videos_by_id(tmp_path) == {MISSING: tmp_path / "deep" / f"{MISSING}_rgb.avi"}
+    clips = prepare_clips(store, Films, ClipKind("person", 32), tmp_path)
+    assert MISSING in clips.columns["id"].tolist()
+    assert clips.manifest["other_lengths"][MISSING] == "20 frames, poses of 12"
+    shutil.copy(raw / "000_rgb.avi", tmp_path / f"{MISSING}.mp4")
+    with pytest.raises(UsageError, match="are of the same recording: remove one"):
+        videos_by_id(tmp_path)
+    with pytest.raises(UsageError, match="no video"):
+        videos_by_id(tmp_path.parent / "nowhere")
+
+
+def test_a_clip_of_another_version_is_refused(store: Store, clips: ClipStore) -> None:
+    with pytest.raises(
+        DataError, match=r"made of other recordings.*prepare store --clips person-64"
+    ):
+        ClipStore.open(clips.path, "another")
+    with pytest.raises(
+        DataError, match=r"no clips at .*: run `skelray prepare store --clips person-30"
+    ):
+        ClipStore.open(clips_path(store.path, ClipKind("person", 30)), store.version)
+
+
+@pytest.mark.parametrize("name", ["person", "person-0", "head-20", "person-255", "whole-"])
+def test_kinds_that_are_none_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="name person-SIZE or whole-SIZE"):
+        ClipKind.parse(name)
+    assert str(ClipKind.parse("whole-540")) == "whole-540"
