@@ -36,16 +36,6 @@ class Clip:
         return self.frames.shape[2]
 
 
-def to_box(joints: Tensor, box: Tensor, size: int) -> Tensor:
-    """Joints of the source picture (N, M, T, V, 2), in pixels of its box resized to `size`.
-
-    Coordinates of 0 are missing and stay 0. `box`: (N, 4) left, top, right, bottom.
-    """
-    corner, side = (part[:, None, None, None] for part in (box[:, :2], box[:, 2:] - box[:, :2]))
-    moved = (joints - corner) * (size / side)
-    return torch.where(joints != 0, moved, 0).float()
-
-
 def random_box(
     draws: Draws,
     size: int,

@@ -37,17 +37,6 @@ _TOGETHER = 16  # recordings of one task
 _ENDINGS = (".avi", ".mp4", ".mkv", ".mov", ".webm")
 
 
-def require_video() -> None:
-    """UsageError where the libraries for video are not installed."""
-    try:
-        import av  # noqa: F401
-        import cv2  # noqa: F401
-    except ImportError as error:
-        raise UsageError(
-            f"RGB needs {error.name}, which is not installed: pip install 'skelray[video]'"
-        ) from None
-
-
 def prepare_clips(
     source: store.Store,
     dataset: type[Dataset],

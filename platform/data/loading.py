@@ -68,6 +68,10 @@ class Columns:
             for name in ("key", "label", "subject", "camera", "setup", "fps")
         }
 
+    def keys(self, rows: Tensor) -> Tensor:
+        """(N,) int64, from which the draws of these recordings are made."""
+        return self._values["key"][rows]
+
     def batch(self, rows: Tensor, skeletons: Mapping[str, Ragged], *, labels: bool) -> Batch:
         """The batch of these rows (N,) with these frames, on the host."""
         values = {name: column[rows] for name, column in self._values.items()}

@@ -55,11 +55,13 @@ class Batch:
     camera: Tensor | None = None
     setup: Tensor | None = None
     fps: Tensor | None = None  # (N,) float32
-    clip: Tensor | None = None  # (N, T, S, S, 3) uint8
-    clip_index: Tensor | None = None  # (N, T) int64: decoded frames
-    pose_index: Tensor | None = None  # (N, T) int64: skeleton frame of each decoded frame
-    clip_box: Tensor | None = None  # (N, 4) float32: left, top, right, bottom in the source picture
-    clip_hw: Tensor | None = None  # (N, 2) int64: height, width of the source picture
+    clip: Tensor | None = None  # (N, T, S, S, 3) uint8 RGB; black where not ok
+    clip_index: Tensor | None = None  # (N, T) int64: the frames decoded
+    pose_index: Tensor | None = None  # (N, T) int64: the skeleton's frames that go with them
+    clip_box: Tensor | None = (
+        None  # (N, 4) float32: left, top, right, bottom in the source's pixels
+    )
+    clip_hw: Tensor | None = None  # (N, 2) int64: height, width of the source's pictures
     clip_ok: Tensor | None = None  # (N,) bool: False where the clip could not be decoded
 
     def __len__(self) -> int:

@@ -33,12 +33,20 @@ class MethodConfig(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class ClipSpec:
-    """Which RGB frames a method reads: how many, their side in pixels, the box they are cut to."""
+    """Which RGB frames a method reads, and what of their pictures; see `platform.clips`.
+
+    One frame of each of `frames` equal bins of the recording: a random one, the middle one, or
+    mmaction2's test clip (`seeded`), cut to a box and resized to `size` x `size` pixels. The box is
+    that of the persons in the frames chosen (`joints`), in all frames (`recording`), or the whole
+    picture. `joints` names the skeleton field with the positions in the picture (preprocessing
+    pose_2d): where there is one, as many of its frames are chosen, drawn for themselves.
+    """
 
     frames: int
     size: int
-    sampling: Literal["random", "uniform", "centre"] = "random"
-    box: Literal["person", "full"] = "person"
+    sampling: Literal["random", "central", "seeded"] = "random"
+    box: Literal["joints", "recording", "whole"] = "recording"
+    joints: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

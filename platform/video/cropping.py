@@ -21,16 +21,17 @@ def cut(frames: np.ndarray, box: Box) -> np.ndarray:
     return padded
 
 
-def resized(frames: np.ndarray, size: int, *, shrink_by_area: bool = False) -> np.ndarray:
+def resized(
+    frames: np.ndarray, size: int, *, shrink_by_area: bool = False, into: np.ndarray | None = None
+) -> np.ndarray:
     """(L, H, W, 3) uint8 to (L, `size`, `size`, 3), bilinear as mmcv resizes.
 
-    `shrink_by_area` averages where the pictures get smaller, which keeps what lies between.
+    `shrink_by_area` averages where the pictures get smaller, which keeps what lies between. With
+    `into` they are written there.
     """
-    if frames.shape[1:3] == (size, size):
-        return frames
+    changed = np.empty((len(frames), size, size, 3), np.uint8) if into is None else into
     smaller = shrink_by_area and min(frames.shape[1:3]) > size
     how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    changed = np.empty((len(frames), size, size, 3), np.uint8)
     for one, frame in zip(changed, frames, strict=True):
         cv2.resize(frame, (size, size), dst=one, interpolation=how)
     return changed

@@ -12,7 +12,6 @@ from skelray.platform.clips.transforms import (
     flip,
     normalise,
     random_box,
-    to_box,
 )
 from skelray.platform.method.draws import Draws
 
@@ -122,12 +121,6 @@ def test_flipping_by_hand() -> None:
     assert torch.equal(same.frames, clip.frames)
     assert same.joints is not None
     assert torch.equal(same.joints, clip.joints)
-
-
-def test_joints_of_the_source_picture_come_into_the_box() -> None:
-    joints = torch.tensor([[150.0, 100], [0, 0], [100, 300]]).view(1, 1, 1, 3, 2)
-    found = to_box(joints, torch.tensor([[50, 100, 250, 300]]), 50)
-    assert found[0, 0, 0].tolist() == [[25, 0], [0, 0], [12.5, 50]]
 
 
 def test_normalised_pictures_are_the_networks_input() -> None:

@@ -1,0 +1,16 @@
+"""Whether the libraries for video are there."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from skelray.platform.errors import UsageError
+
+
+def require_video() -> None:
+    """UsageError where one of the libraries for video is not installed."""
+    for library in ("av", "cv2", "decord"):
+        if find_spec(library) is None:
+            raise UsageError(
+                f"RGB needs {library}, which is not installed: pip install 'skelray[video]'"
+            )
