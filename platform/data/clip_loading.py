@@ -102,9 +102,7 @@ class ClipLoader:
     def __call__(self, epoch: int, first: int = 0) -> Iterator[list[Batch]]:
         """The steps of 0-based `epoch` from step `first` on, each in its parts."""
         steps = list(self.sampling.epoch(epoch, first))
-        waiting = deque(
-            (first + number, rows) for number, step in enumerate(steps) for rows in step
-        )
+        waiting = deque(rows for step in steps for rows in step)
         ahead: deque[Pending] = deque()
         try:
             for step in steps:
@@ -120,15 +118,12 @@ class ClipLoader:
                 for task in pending.tasks:
                     task.cancel()
 
-    def _decode_ahead(
-        self, epoch: int, waiting: deque[tuple[int, np.ndarray]], ahead: deque[Pending]
-    ) -> None:
+    def _decode_ahead(self, epoch: int, waiting: deque[np.ndarray], ahead: deque[Pending]) -> None:
         """Begins with as many batches as the budget holds."""
         length = self.data.reader.spec.frames
         while waiting:
-            step, rows = waiting[0]
-            if sum(one.frames for one in ahead) + len(rows) * length > self.in_flight:
+            if sum(one.frames for one in ahead) + len(waiting[0]) * length > self.in_flight:
                 return
-            waiting.popleft()
-            draws = Draws(self.sampling.seed, epoch, self.data.keys(rows), step=step)
+            rows = waiting.popleft()
+            draws = Draws(self.sampling.seed, epoch, self.data.keys(rows))
             ahead.append(self.data.begin(rows, draws))
