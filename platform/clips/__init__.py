@@ -1,0 +1,1 @@
+"""Clips of RGB video: which frames and which part of the picture a network sees."""
