@@ -140,9 +140,9 @@ def test_gaps_of_a_lone_tracklet_had_the_last_box_as_published() -> None:
 def test_the_innermost_tracklet_comes_first(rules: BoxRules) -> None:
     """Step 6: the outer ones fill what is left, where they are near enough."""
     inner, outer, far = box(480, 330), box(480, 170), box(480, 391)  # 60, 100, 121 px away
-    frames = [[outer]] * 3 + [[inner, outer, far]] * 10 + [[far]] * 3 + [[], []]
+    frames = [[outer]] * 3 + [[inner, outer, far]] * 9 + [[far]] * 4 + [[], []]
     boxes = boxes_of(*frames, rules=rules)
-    # 10 of 18 frames make the inner one long: the limit is 120 px. The last 5 frames, where only
+    # 9 of 18 frames make the inner one long: the limit is 120 px. The last 6 frames, where only
     # the far one is, copy the nearest filled frame, the last with the inner one
     assert (boxes[:, 1] + 100).tolist() == [170.0] * 3 + [330.0] * 15
 
