@@ -141,14 +141,16 @@ def _reason(error: OSError | av.FFmpegError) -> str:
 def _checked(found: Sequence[np.ndarray], count: int, where: str) -> list[np.ndarray]:
     """The boxes of `count` frames as float32; DataError where they are not what they should be."""
     if not isinstance(found, list | tuple) or len(found) != count:
-        what = f"{len(found)} results" if hasattr(found, "__len__") else type(found).__name__
+        listed = isinstance(found, list | tuple)
+        what = f"{len(found)} results" if listed else type(found).__name__
         raise DataError(f"{where}: the detector returned {what}, expected a list of {count}")
     checked = []
     for boxes in found:
         try:
             boxes = np.asarray(boxes, np.float32)
         except (TypeError, ValueError) as error:  # ragged lists, tensors on a GPU
-            raise DataError(f"{where}: the detector's boxes are no array: {error}") from None
+            said = " ".join(str(error).split())
+            raise DataError(f"{where}: the detector's boxes are no array: {said}") from None
         if boxes.ndim != 2 or boxes.shape[1] != 5:
             raise DataError(
                 f"{where}: the detector's boxes have shape {boxes.shape}, expected (k, 5): x1, y1, "

@@ -125,7 +125,7 @@ def returning(results: object) -> Callable[[np.ndarray], list[np.ndarray]]:
     ("results", "said"),
     [
         ([np.zeros((1, 5))] * 12, "returned 12 results, expected a list of 13"),
-        (np.zeros((12, 1, 5)), "returned 12 results, expected a list of 13"),
+        (np.zeros((13, 1, 5)), "returned ndarray, expected a list of 13"),
         (None, "returned NoneType, expected a list of 13"),
         ([np.zeros((1, 4))] * 13, r"shape \(1, 4\), expected \(k, 5\): x1, y1, x2, y2, score"),
         ([np.zeros(5)] * 13, r"shape \(5,\), expected \(k, 5\)"),
