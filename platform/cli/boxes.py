@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from skelray.platform.cli.app import Debug, app
-from skelray.platform.errors import DataError, UsageError
+from skelray.platform.errors import DataError
 
 
 @app.command("boxes")
@@ -25,16 +25,12 @@ def boxes_command(
 ) -> None:
     """Finds one person per frame in every video; what the file holds already stays."""
     from skelray.platform.clips.tracklets import AS_PUBLISHED, SOUND
+    from skelray.platform.video.required import require_video
 
-    try:
-        from skelray.platform.video.boxes import find_videos, make_boxes
-        from skelray.platform.video.detection import load_detector
-    except ModuleNotFoundError as error:
-        if error.name != "av":
-            raise
-        raise UsageError(
-            "videos are read with PyAV, which is not there: pip install 'skelray[video]'"
-        ) from None
+    require_video()
+    from skelray.platform.video.boxes import make_boxes
+    from skelray.platform.video.detection import load_detector
+    from skelray.platform.video.found import find_videos
 
     videos = find_videos(folder)
     made = make_boxes(

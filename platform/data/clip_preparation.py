@@ -27,14 +27,14 @@ from skelray.platform.data.clips import (
     write_index,
 )
 from skelray.platform.dataset import Dataset, SkeletonSample
-from skelray.platform.errors import DataError, UsageError
+from skelray.platform.errors import DataError
 from skelray.platform.preprocessing.pose_2d import pixels
 from skelray.platform.progress import progress_bar
 from skelray.platform.skeleton.spec import SkeletonSpec
+from skelray.platform.video.found import find_videos
 
 TASK_CPUS = 1.0  # that Ray reserves for a task
 _TOGETHER = 16  # recordings of one task
-_ENDINGS = (".avi", ".mp4", ".mkv", ".mov", ".webm")
 
 
 def prepare_clips(
@@ -55,7 +55,7 @@ def prepare_clips(
     target.mkdir(parents=True, exist_ok=True)
     with FileLock(target / ".lock"):
         if fresh or not _complete(target, source):
-            _prepare(source, dataset, kind, target, videos_by_id(videos) if videos else {})
+            _prepare(source, dataset, kind, target, find_videos(videos) if videos else {})
     return ClipStore.open(target, source.version)
 
 
@@ -65,21 +65,6 @@ def _complete(target: Path, source: store.Store) -> bool:
         return False
     manifest = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
     return (manifest.get("version"), manifest.get("data_version")) == (VERSION, source.version)
-
-
-def videos_by_id(folder: Path) -> dict[str, Path]:
-    """Videos below a folder by recording; UsageError where there are none, or two of one."""
-    found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in _ENDINGS:
-            continue
-        recording = path.stem.removesuffix("_rgb")
-        if recording in found:
-            raise UsageError(f"{path} and {found[recording]} are of the same recording: remove one")
-        found[recording] = path
-    if not found:
-        raise UsageError(f"no video ({', '.join(_ENDINGS)}) below {folder}")
-    return found
 
 
 def _prepare(

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import importlib
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-import av
 import numpy as np
 
 from skelray.platform.clips.tracklets import SOUND, BoxRules, person_boxes
 from skelray.platform.errors import DataError, SkelrayError, UsageError, in_one_line
+from skelray.platform.video.reading import frames_in_order
 
 
 class PersonDetector(Protocol):
@@ -31,10 +30,6 @@ class PersonDetector(Protocol):
             to 1, after non-maximum suppression.
         """
         ...
-
-
-class UnreadableVideo(DataError):
-    """A video that is damaged, empty or none."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +66,7 @@ def detections(path: Path, detector: PersonDetector, *, chunk: int = 16) -> Dete
     """All boxes in all frames of a video; arguments and errors are those of `detect`."""
     if chunk < 1:
         raise ValueError(f"chunk is {chunk}: the detector needs a frame at least")
-    pictures = _pictures(path)
+    pictures = (frame.to_ndarray(format="rgb24") for frame in frames_in_order(path))
     found: list[np.ndarray] = []
     height = width = 0
     while some := list(islice(pictures, chunk)):
@@ -79,8 +74,6 @@ def detections(path: Path, detector: PersonDetector, *, chunk: int = 16) -> Dete
         height, width = frames.shape[1:3]
         where = f"{path}, frames {len(found)} to {len(found) + len(frames) - 1}"
         found += _checked(detector(frames), len(frames), where)
-    if not found:
-        raise UnreadableVideo(f"{path}: a video of no frames")
     return Detections(found, (height, width))
 
 
@@ -111,31 +104,6 @@ def load_detector(name: str) -> PersonDetector:
         kind = type(detector).__name__
         raise UsageError(f"detector {name}: {attribute}() made a {kind}, which cannot be called")
     return detector
-
-
-def _pictures(path: Path) -> Iterator[np.ndarray]:
-    """The frames (H, W, 3) uint8 RGB one after another; UnreadableVideo for whatever is wrong."""
-    size = None
-    try:
-        with av.open(os.fspath(path)) as container:
-            if not container.streams.video:
-                raise UnreadableVideo(f"{path}: not a video, there are no pictures in it")
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            for number, frame in enumerate(container.decode(stream)):
-                size = size or (frame.width, frame.height)
-                if (frame.width, frame.height) != size:
-                    raise UnreadableVideo(
-                        f"{path}: frame {number} is {frame.width} x {frame.height}, the first one "
-                        f"{size[0]} x {size[1]}"
-                    )
-                yield frame.to_ndarray(format="rgb24")
-    except (av.FFmpegError, OSError) as error:
-        raise UnreadableVideo(f"{path} cannot be read ({_reason(error)})") from None
-
-
-def _reason(error: OSError | av.FFmpegError) -> str:
-    return error.strerror or str(error)
 
 
 def _checked(found: Sequence[np.ndarray], count: int, where: str) -> list[np.ndarray]:

@@ -21,6 +21,10 @@ decord.logging.set_level(decord.logging.QUIET)
 av.logging.set_level(av.logging.PANIC)  # what is wrong with a file is said by the error
 
 
+class UnreadableVideo(DataError):
+    """A video that is damaged, empty or none."""
+
+
 @dataclass(frozen=True)
 class VideoInfo:
     """What a file says of its video."""
@@ -33,7 +37,7 @@ class VideoInfo:
 
 
 def probe(path: Path) -> VideoInfo:
-    """Reads the file's structure without decoding; DataError where it is no whole video."""
+    """Reads the file's structure without decoding; UnreadableVideo where it is no whole video."""
     with _opened(path) as (container, stream):
         return VideoInfo(
             frames=sum(packet.size > 0 for packet in container.demux(stream)),
@@ -45,21 +49,27 @@ def probe(path: Path) -> VideoInfo:
 
 
 def frames_in_order(path: Path) -> Iterator[av.VideoFrame]:
-    """Every frame; DataError where the file is damaged or ends before it says it does."""
+    """Every frame; UnreadableVideo where the file is damaged or ends before it says it does."""
     with _opened(path) as (container, stream):
-        said, count = stream.frames, 0
+        said, count, size = stream.frames, 0, (stream.width, stream.height)
         for frame in container.decode(stream):
+            if (frame.width, frame.height) != size:
+                raise UnreadableVideo(
+                    f"{path}: frame {count} is {frame.width} x {frame.height}, not "
+                    f"{size[0]} x {size[1]}"
+                )
             count += 1
             yield frame
         if count < said or not count:
-            raise DataError(f"{path} ends after {count} of {said} frames: get the file again")
+            raise UnreadableVideo(f"{path} ends after {count} of {said} frames: get the file again")
 
 
 def read_frames(path: Path, indices: np.ndarray) -> tuple[np.ndarray, int]:
     """Frames by number, in any order and repeated: (L, H, W, 3) uint8 RGB.
 
     Also returns how many of the L could not be decoded and were replaced by the nearest that could;
-    DataError where none can. Decodes in the calling thread: many files at once are the parallelism.
+    UnreadableVideo where none can. Decodes in the calling thread: many files at once are the
+    parallelism.
     """
     wanted, places = np.unique(indices, return_inverse=True)
     try:
@@ -74,7 +84,7 @@ def read_frames(path: Path, indices: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _decodable(path: Path, wanted: set[int]) -> dict[int, np.ndarray]:
-    """The wanted frames that can be decoded, else all that can; DataError where none can."""
+    """The wanted frames that can be decoded, else all that can; UnreadableVideo where none can."""
     found: dict[int, np.ndarray] = {}
     others: dict[int, np.ndarray] = {}
     with _opened(path) as (container, stream):
@@ -89,7 +99,7 @@ def _decodable(path: Path, wanted: set[int]) -> dict[int, np.ndarray]:
                 if kept is found or not others:  # one of the others is enough
                     kept[number] = frame.to_ndarray(format="rgb24")
     if not (found or others):
-        raise DataError(f"{path}: no frame can be decoded: get the file again")
+        raise UnreadableVideo(f"{path}: no frame can be decoded: get the file again")
     return found or others
 
 
@@ -105,10 +115,9 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     try:
         with av.open(os.fspath(path)) as container:
             if not container.streams.video:
-                raise DataError(f"{path} holds no video")
+                raise UnreadableVideo(f"{path} holds no video")
             stream = container.streams.video[0]
             stream.thread_type = "NONE"
             yield container, stream
     except av.FFmpegError as error:
-        reason = " ".join(str(error.strerror).split())
-        raise DataError(f"{path} cannot be read as a video ({reason})") from None
+        raise UnreadableVideo(f"{path} cannot be read ({error.strerror or error})") from None

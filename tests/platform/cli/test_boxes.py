@@ -128,5 +128,5 @@ def test_without_pyav_one_line_says_what_to_install(folder: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr == (
-        "error: videos are read with PyAV, which is not there: pip install 'skelray[video]'\n"
+        "error: RGB needs av, which is not installed: pip install 'skelray[video]'\n"
     )

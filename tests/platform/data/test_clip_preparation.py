@@ -13,7 +13,7 @@ pytest.importorskip("av", reason="PyAV is of the extra [video]")
 pytest.importorskip("cv2", reason="OpenCV is of the extra [video]")
 
 from skelray.platform import cluster
-from skelray.platform.data.clip_preparation import prepare_clips, videos_by_id
+from skelray.platform.data.clip_preparation import prepare_clips
 from skelray.platform.data.clips import ClipKind, ClipStore, clips_path
 from skelray.platform.data.prepare import prepare
 from skelray.platform.data.store import Store
@@ -112,15 +112,9 @@ def test_finished_clips_are_only_opened_and_others_made_again(
 def test_videos_may_lie_elsewhere(store: Store, raw: Path, tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     shutil.copy(raw / "000_rgb.avi", tmp_path / "deep" / f"{MISSING}_rgb.avi")
-    assert videos_by_id(tmp_path) == {MISSING: tmp_path / "deep" / f"{MISSING}_rgb.avi"}
     clips = prepare_clips(store, Films, ClipKind("person", 32), tmp_path)
     assert MISSING in clips.columns["id"].tolist()
     assert clips.manifest["other_lengths"][MISSING] == "20 frames, poses of 12"
-    shutil.copy(raw / "000_rgb.avi", tmp_path / f"{MISSING}.mp4")
-    with pytest.raises(UsageError, match="are of the same recording: remove one"):
-        videos_by_id(tmp_path)
-    with pytest.raises(UsageError, match="no video"):
-        videos_by_id(tmp_path.parent / "nowhere")
 
 
 def test_a_clip_of_another_version_is_refused(store: Store, clips: ClipStore) -> None:

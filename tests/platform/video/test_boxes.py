@@ -12,7 +12,8 @@ pytest.importorskip("av", reason="PyAV is of the extra [video]")
 from skelray.platform.clips.tracklets import SOUND
 from skelray.platform.data.boxes import read_boxes
 from skelray.platform.errors import DataError, UsageError
-from skelray.platform.video.boxes import Made, find_videos, make_boxes, sample_id
+from skelray.platform.video.boxes import Made, make_boxes
+from skelray.platform.video.found import find_videos, sample_id
 from skelray.platform.video.writing import write_video
 
 

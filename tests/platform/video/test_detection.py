@@ -16,11 +16,11 @@ from skelray.platform.clips.tracklets import AS_PUBLISHED, person_boxes
 from skelray.platform.errors import DataError, UsageError
 from skelray.platform.video import detection
 from skelray.platform.video.detection import (
-    UnreadableVideo,
     detect,
     detections,
     load_detector,
 )
+from skelray.platform.video.reading import UnreadableVideo
 from skelray.platform.video.writing import write_video
 
 HEIGHT, WIDTH = 240, 320
@@ -91,11 +91,15 @@ def test_few_frames_are_in_memory_at_once(monkeypatch: pytest.MonkeyPatch) -> No
     read = 0
 
     class Picture(np.ndarray):
-        """An array that a set of weak references can hold."""
+        """A decoded frame that a set of weak references can hold."""
 
         __hash__ = object.__hash__  # type: ignore[assignment]
 
-    def pictures(path: Path) -> Iterator[np.ndarray]:
+        def to_ndarray(self, format: str) -> np.ndarray:
+            assert format == "rgb24"
+            return self
+
+    def pictures(path: Path) -> Iterator[Picture]:
         nonlocal read
         for _ in range(1000):
             picture = np.zeros((4, 6, 3), np.uint8).view(Picture)
@@ -111,7 +115,7 @@ def test_few_frames_are_in_memory_at_once(monkeypatch: pytest.MonkeyPatch) -> No
         most.append((len(frames), len(alive)))
         return [np.zeros((0, 5))] * len(frames)
 
-    monkeypatch.setattr(detection, "_pictures", pictures)
+    monkeypatch.setattr(detection, "frames_in_order", pictures)
     assert not detect(Path("long.mp4"), detector, chunk=16).any()
     assert [n for n, _ in most] == [16] * 62 + [8]
     assert max(n for _, n in most) <= 32
