@@ -30,7 +30,10 @@ class DataConfig(_Section):
     dataset: str
     protocol: str
     size: str = ""  # of generated data sets
+    clips: str = ""  # the clips of methods that read RGB, such as person-256
     residency: Literal["auto", "device", "host", "stream"] = "auto"
+    decoders: int = Field(default=0, ge=0)  # threads per worker that decode clips; 0: its cores
+    frames_in_flight: int = Field(default=4096, gt=0)  # decoded ahead of training, per worker
 
 
 class TrainingConfig(_Section):
@@ -83,7 +86,10 @@ class RunConfig(_Section):
         decides = self.model_dump(mode="json", include={"name", "seed", "data", "method"})
         if not seeded:
             decides.pop("seed")
-        decides["data"].pop("residency")
+        for name in ("residency", "decoders", "frames_in_flight"):
+            decides["data"].pop(name)
+        if not self.data.clips:
+            decides["data"].pop("clips")
         decides["accumulate"] = self.training.accumulate
         return paths.short_hash([decides, data_version])
 

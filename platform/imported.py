@@ -40,7 +40,7 @@ def import_weights(
     method = build_method(config, source.spec)
     load_strictly(method, published.state, published.absent, source=str(files[0]))
     origin = {file.name: paths.file_hash(file) for file in files}
-    identity = paths.short_hash([config.identity(source.store.version), origin])
+    identity = paths.short_hash([config.identity(source.version), origin])
     folder = paths.runs() / f"{name}-{experiment}-imported-{identity}"
     about = {
         **description(config, source, method),

@@ -113,10 +113,10 @@ def evaluate_run(path: Path, overrides: Sequence[str] = ()) -> tuple[Path, Evalu
     config = build_config(registry.load_method(tree["name"]).Config, tree)
     source = Source.open(config.data)
     trained_on = checkpoint.about["data"]["data_version"]
-    if source.store.version != trained_on:
+    if source.version != trained_on:
         raise CheckpointError(
             f"{checkpoint.path} was trained on data version {trained_on}; {source.store.path} "
-            f"holds {source.store.version}: prepare the same recordings"
+            f"holds {source.version}: prepare the same recordings"
         )
     described = tags(config, source)
     if "imported" in checkpoint.about:  # not to be taken for runs of the same configuration
@@ -183,7 +183,7 @@ def build_caches(config: RunConfig, source: Source) -> None:
 
 def run_folder(config: RunConfig, source: Source) -> Path:
     """Where this run lives, named by what it is and the hash of all that decides its weights."""
-    identity = config.identity(source.store.version)
+    identity = config.identity(source.version)
     return paths.runs() / f"{config.name}-{config.experiment}-{identity}"
 
 
@@ -200,8 +200,8 @@ def tags(config: RunConfig, source: Source) -> dict[str, str]:
         "recipe": config.preset or "published",
         "seed": str(config.seed),
         # equal for the seeds of one configuration: to group by
-        "configuration": config.identity(source.store.version, seeded=False),
-        "data_version": source.store.version,
+        "configuration": config.identity(source.version, seeded=False),
+        "data_version": source.version,
         "plugin": f"{method.__module__}:{method.__qualname__}",
     }
 
@@ -210,7 +210,7 @@ def _pretrain(config: RunConfig, source: Source, folder: Path, tracker: Tracker)
     set_damaged_aside(folder / "checkpoints")
     last = latest(folder / "checkpoints")
     if last is not None:
-        last.require_run({"name": config.name, "run": config.identity(source.store.version)})
+        last.require_run({"name": config.name, "run": config.identity(source.version)})
     if last is not None and last.finished:
         print(f"{folder.name} is trained already: only missing evaluations run (--fresh: anew)")
         tracker.sync(last.step)

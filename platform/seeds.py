@@ -27,7 +27,7 @@ def run_seeds(
         for number, seed in enumerate(seeds, start=1):
             print(f"seed {seed}: run {number} of {count}", flush=True)
             found[seed] = run(config.model_copy(update={"seed": seed}), fresh=fresh)
-            configuration = config.identity(Source.open(config.data).store.version, seeded=False)
+            configuration = config.identity(Source.open(config.data).version, seeded=False)
             name = f"{config.name}-{config.experiment}-{configuration}"
             file = paths.summaries() / f"{name}-seeds-{seeds[0]}-{seeds[-1]}.json"
             tree = {

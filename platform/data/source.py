@@ -7,14 +7,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from skelray.platform import paths, registry
 from skelray.platform.config import DataConfig
 from skelray.platform.data.cache import Cache, cache_path
+from skelray.platform.data.clip_loading import ClipData
+from skelray.platform.data.clip_reading import ClipReader
+from skelray.platform.data.clips import ClipKind, ClipStore, clips_path
+from skelray.platform.data.loading import Residency, ResidentData, same_recordings
 from skelray.platform.data.parts import Part, labels_under, rows_of
 from skelray.platform.data.protocols import find_protocol
 from skelray.platform.data.store import Store
 from skelray.platform.dataset import Dataset, Protocol
+from skelray.platform.errors import DataError, UsageError
 from skelray.platform.method import DataSpec, Inputs
 
 
@@ -41,13 +47,25 @@ class Source:
     dataset: type[Dataset]
     protocol: Protocol
     store: Store
+    clips: ClipStore | None = None
 
     @classmethod
     def open(cls, config: DataConfig) -> Source:
         """Opens the prepared data set a run asks for; DataError where it is not prepared."""
         dataset = registry.load_dataset(config.dataset)
         store = Store.open(store_path(dataset, config.size), dataset)
-        return cls(dataset, find_protocol(dataset, store, config.protocol), store)
+        protocol = find_protocol(dataset, store, config.protocol)
+        if not config.clips:
+            return cls(dataset, protocol, store)
+        folder = clips_path(store.path, ClipKind.parse(config.clips))
+        return cls(dataset, protocol, store, ClipStore.open(folder, store.version))
+
+    @property
+    def version(self) -> str:
+        """Identity of the recordings, and of their clips where these are read."""
+        if self.clips is None:
+            return self.store.version
+        return paths.short_hash([self.store.version, self.clips.version])
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -70,8 +88,40 @@ class Source:
         }
 
     def rows(self, index: Mapping[str, np.ndarray], part: Part) -> np.ndarray:
-        """Rows (n,) of a part over the index of one of `caches`."""
-        return rows_of(index, self.protocol, part)
+        """Rows (n,) of a part over the index of one of `caches`.
+
+        Where clips are read, those that have one; DataError where there are none.
+        """
+        rows = rows_of(index, self.protocol, part)
+        if self.clips is None:
+            return rows
+        there = rows[self.clips.rows(index["id"][rows]) >= 0]
+        if not len(there):
+            raise DataError(f"no recording of part {part} of {self.protocol.name} has a clip")
+        return there
+
+    def data(
+        self,
+        inputs: Inputs,
+        device: torch.device,
+        residency: Residency = "host",
+        *,
+        threads: int = 0,
+    ) -> ResidentData | ClipData:
+        """The recordings as batches of these inputs; `threads` decode clips.
+
+        UsageError where clips are asked for and the run names none.
+        """
+        caches = self.caches(inputs)
+        if inputs.clip is None:
+            return ResidentData(caches, device, residency)
+        if self.clips is None:
+            raise UsageError(
+                "the method reads RGB clips: name those that are prepared, such as "
+                "data.clips=person-256"
+            )
+        reader = ClipReader(self.clips, inputs.clip, same_recordings(caches).index["id"])
+        return ClipData(caches, reader, device, residency, threads=threads)
 
     def _under_protocol(self, cache: Cache) -> Cache:
         label = labels_under(cache.index["label"], self.dataset.classes, self.protocol)

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from skelray.platform.config import RunConfig
-from skelray.platform.data.loading import ResidentData
 from skelray.platform.data.source import Source
 from skelray.platform.evaluation import pictures
 from skelray.platform.evaluation.check import rows_or_none
@@ -58,7 +57,7 @@ class Embedding:
         rows = rows[pictures.chosen(index["label"][rows])]
         if len(rows) < 3:  # t-SNE needs neighbours
             return ""
-        data = ResidentData(caches, self.device, "host")
+        data = self.source.data(method.inputs(output), self.device)
         pieces = []
         for chunk in np.array_split(rows, -(-len(rows) // self.config.evaluation.batch)):
             views = method.eval_views(data.batch(chunk, labels=False), output)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ import torch
 from skelray.platform import paths
 from skelray.platform.cluster import connected
 from skelray.platform.data.cache import Cache
-from skelray.platform.data.loading import ResidentData
 from skelray.platform.data.parts import Part
 from skelray.platform.data.source import Source
 from skelray.platform.distributed import state_hash
@@ -132,9 +131,8 @@ def part_views(
     source: Source, method: Method, output: str, part: Part, *, batch: int
 ) -> Iterator[Views]:
     """The views of one output over a part, on the CPU, in nearly equal batches up to `batch`."""
-    caches = source.caches(method.inputs(output))
-    data = ResidentData(caches, torch.device("cpu"), "host")
-    rows = source.rows(next(iter(caches.values())).index, part)
+    data = source.data(method.inputs(output), torch.device("cpu"))
+    rows = source.rows(_first_cache(source, method, output).index, part)
     for chunk in _chunks(rows, batch):
         yield method.eval_views(data.batch(chunk, labels=False), output)
 
@@ -162,7 +160,7 @@ class _Extractor:
         self.method = load_method(checkpoint, source.spec).to(device).eval().requires_grad_(False)
         self.data = {
             # every frame is read once: a copy of all of them on the device would not pay
-            name: ResidentData(source.caches(self.method.inputs(name)), device, "host")
+            name: source.data(self.method.inputs(name), device)
             for name in outputs
         }
 
@@ -227,7 +225,8 @@ def _cache_file(
         paths.file_hash(checkpoint / "state.pt"),
         [config["name"], config["method"]],  # equal weights may read another stream
         {name: preprocessing.key() for name, preprocessing in inputs.skeletons.items()},
-        source.store.version,
+        *([asdict(inputs.clip)] if inputs.clip else []),
+        source.version,
         hashlib.sha256(rows.tobytes()).hexdigest(),
         output,
     ]

@@ -81,7 +81,7 @@ class Plan:
             "method": self.config.name,
             "dataset": self.source.dataset.name,
             "protocol": self.source.protocol.name,
-            "data_version": self.source.store.version,
+            "data_version": self.source.version,
             "classes": len(self.source.classes),
             **self._labelled,
             "checkpoint": str(self.checkpoint.path),

@@ -11,7 +11,8 @@ import torch
 
 from skelray.platform import distributed
 from skelray.platform.config import RunConfig
-from skelray.platform.data.loading import ResidentData, ResidentLoader, Sampling
+from skelray.platform.data.clip_loading import ClipData, ClipLoader
+from skelray.platform.data.loading import ResidentLoader, Sampling
 from skelray.platform.data.source import Source
 from skelray.platform.method import Method, Phase, key_of
 from skelray.platform.training.build import DATA_SPEC, build_method
@@ -57,7 +58,8 @@ def phase_loader(
     config: RunConfig, source: Source, method: Method, phase: Phase, device: torch.device
 ) -> tuple[Loader, int]:
     """A phase's batches on this rank, and its optimiser steps per epoch."""
-    caches = source.caches(method.inputs(phase.name))
+    inputs = method.inputs(phase.name)
+    caches = source.caches(inputs)
     index = next(iter(caches.values())).index
     sampling = Sampling(
         rows=source.rows(index, phase.part),
@@ -74,7 +76,10 @@ def phase_loader(
         from skelray.platform.data.streaming import StreamingLoader
 
         return StreamingLoader(caches, sampling, device), sampling.steps
-    data = ResidentData(caches, device, config.data.residency)
+    settings = config.data
+    data = source.data(inputs, device, settings.residency, threads=settings.decoders)
+    if isinstance(data, ClipData):
+        return ClipLoader(data, sampling, in_flight=settings.frames_in_flight), sampling.steps
     return ResidentLoader(data, sampling), sampling.steps
 
 
@@ -89,13 +94,13 @@ def description(config: RunConfig, source: Source, method: Method) -> dict[str, 
     }
     return {
         "name": config.name,
-        "run": config.identity(source.store.version),
+        "run": config.identity(source.version),
         "config": config.model_dump(mode="json"),
         "data": {
             "dataset": source.dataset.name,
             "protocol": source.protocol.name,
             "spec": DATA_SPEC.dump_python(method.data, mode="json"),
-            "data_version": source.store.version,
+            "data_version": source.version,
             "preprocessing": inputs,
         },
         "seed": config.seed,
