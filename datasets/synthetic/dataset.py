@@ -1,20 +1,27 @@
-"""The data set `synthetic`: recordings that the project makes itself, read like NTU's."""
+"""The data sets `synthetic` and `synthetic_2d`: recordings that the project makes itself.
+
+They are read like NTU's; the first is 3D text, the second 2D poses.
+"""
 
 from __future__ import annotations
 
-import json
-import os
+import pickle
 from pathlib import Path
 
 from skelray.datasets.ntu.dataset import SkeletonFolder
+from skelray.datasets.pyskl.dataset import NTUAnnotations
 from skelray.datasets.synthetic.actions import ACTIONS
+from skelray.datasets.synthetic.annotations import annotation_file
 from skelray.datasets.synthetic.camera import SETUPS
 from skelray.datasets.synthetic.curves import FPS
-from skelray.datasets.synthetic.recordings import LIMITS, members, recording_text
+from skelray.datasets.synthetic.marker import claim, read_marker, write_whole
+from skelray.datasets.synthetic.recordings import LIMITS, Recording, members, recording_text
 from skelray.platform.dataset import Discovery, Protocol
-from skelray.platform.errors import DataError, UsageError
+from skelray.platform.errors import UsageError
+from skelray.platform.skeleton.specs import COCO
 
-MARKER = "synthetic.json"
+MARKER, MARKER_2D = "synthetic.json", "synthetic_2d.json"
+ANNOTATIONS = "synthetic_2d.pkl"
 
 _TRAIN = frozenset(range(1, LIMITS[1] + 1, 2))  # every second subject: half of them in every size
 _HOLDOUT = frozenset(range(3, LIMITS[1] + 1, 8))  # every fourth of these
@@ -48,63 +55,65 @@ class Synthetic(SkeletonFolder):
         Raises:
             UsageError: unknown size, negative seed, or `raw` holds something else.
         """
-        recordings = members(size)
-        if seed < 0:
-            raise UsageError(f"seed {seed} of {self.name} is negative: choose 0 or more")
-        _claim(raw, size, seed, len(recordings))
-        for recording in recordings:
+        for recording in self._claimed(raw, size, seed):
             path = raw / f"{recording.name}.skeleton"
             if not path.exists():
-                _write(path, recording_text(recording, seed))
+                write_whole(path, recording_text(recording, seed).encode("ascii"))
+
+    def _claimed(self, raw: Path, size: str, seed: int) -> tuple[Recording, ...]:
+        """The recordings of the set whose folder `raw` is or becomes."""
+        recordings = members(size)
+        _check_seed(self.name, seed)
+        wanted = {"size": size, "seed": seed, "generator": self.version}
+        claim(raw, MARKER, {**wanted, "recordings": len(recordings)}, "*.skeleton")
+        return recordings
 
     def discover(self, raw: Path) -> Discovery:
         """Lists the recordings; UsageError where the set is not complete."""
         found = super().discover(raw)
         marker = raw / MARKER
-        if marker.exists() and len(found.items) != (expected := _read_marker(marker)["recordings"]):
+        if marker.exists() and len(found.items) != (
+            expected := read_marker(marker, "recordings")["recordings"]
+        ):
             raise UsageError(
                 f"{raw} holds {len(found.items)} of {expected} recordings: generate the set again"
             )
         return found
 
 
-def _claim(raw: Path, size: str, seed: int, recordings: int) -> None:
-    """Marks the folder as this set's; UsageError where it is another's."""
-    wanted = {"size": size, "seed": seed, "generator": Synthetic.version, "recordings": recordings}
-    marker = raw / MARKER
-    if marker.exists():
-        held = _read_marker(marker)
-        if held != wanted:
-            different = ", ".join(
-                f"{key} {held.get(key)} instead of {wanted[key]}"
-                for key in wanted
-                if held.get(key) != wanted[key]
-            )
-            raise UsageError(
-                f"{raw} holds another set ({different}): delete it or choose another folder"
-            )
-        return
-    if raw.exists() and not raw.is_dir():
-        raise UsageError(f"{raw} is not a folder: choose another place")
-    if next(raw.rglob("*.skeleton"), None):
-        raise UsageError(f"{raw} holds recordings but no {MARKER}: choose another folder")
-    raw.mkdir(parents=True, exist_ok=True)
-    _write(marker, json.dumps(wanted) + "\n")
+class Synthetic2D(NTUAnnotations):
+    """The recordings of `synthetic` as a pose estimator finds them in the colour videos."""
+
+    name = "synthetic_2d"
+    skeleton = COCO
+    classes = Synthetic.classes
+    protocols = Synthetic.protocols
+    fps = Synthetic.fps
+    file_names = (ANNOTATIONS,)
+    licence = Synthetic.licence
+
+    def generate(self, raw: Path, *, size: str, seed: int) -> None:
+        """Writes the annotation pickle of a set, whole or not at all, and which set it is of.
+
+        The same size and seed give the same bytes; a file that is there is left as it is.
+
+        Args:
+            raw: the file's own folder, made where it does not exist.
+            size: as of `Synthetic.generate`.
+            seed: not negative.
+
+        Raises:
+            UsageError: unknown size, negative seed, or `raw` holds something else.
+        """
+        recordings = members(size)
+        _check_seed(self.name, seed)
+        wanted = {"size": size, "seed": seed, "generator": Synthetic.version}
+        claim(raw, MARKER_2D, {**wanted, "detector": self.version}, ANNOTATIONS)
+        if not (raw / ANNOTATIONS).exists():
+            content = annotation_file(recordings, seed, self.protocols)
+            write_whole(raw / ANNOTATIONS, pickle.dumps(content, protocol=4))
 
 
-def _read_marker(marker: Path) -> dict[str, object]:
-    """What the folder's marker says."""
-    try:
-        held = json.loads(marker.read_text(encoding="utf-8"))
-    except ValueError:
-        held = None
-    if not isinstance(held, dict) or "recordings" not in held:
-        raise DataError(f"{marker} is damaged: delete its folder and generate the set again")
-    return held
-
-
-def _write(path: Path, text: str) -> None:
-    """Writes the whole file or none of it."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_bytes(text.encode("ascii"))
-    unfinished.replace(path)
+def _check_seed(dataset: str, seed: int) -> None:
+    if seed < 0:
+        raise UsageError(f"seed {seed} of {dataset} is negative: choose 0 or more")
