@@ -136,6 +136,18 @@ class Dataset(ABC):
         """Writes the raw recordings, for data sets that are made rather than downloaded."""
         raise UsageError(f"data set {self.name} is not generated: {self.licence}")
 
+    def render(self, raw: Path, recording: str, *, size: str, seed: int, height: int = 270) -> Path:
+        """Writes the video of one generated recording into its set's folder; where it then lies.
+
+        Args:
+            raw: the folder that `generate` filled with the same `size` and `seed`.
+            recording: its id.
+            size: of the set.
+            seed: of the set.
+            height: of the picture in pixels.
+        """
+        raise UsageError(f"data set {self.name} draws no videos: {self.licence}")
+
     @property
     def generated(self) -> bool:
         """True where `generate` makes the recordings."""

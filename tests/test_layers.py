@@ -69,6 +69,7 @@ PLUGIN_IMPORTS = {
         "skelray.platform.skeleton",
         "skelray.platform.errors",
         "skelray.datasets.ntu",  # the reader of `.skeleton` files, whoever recorded them
+        "skelray.datasets.pyskl",  # the reader of annotation pickles, whoever wrote them
     ),
 }
 

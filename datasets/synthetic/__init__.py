@@ -1,3 +1,3 @@
-"""Recordings that the project makes itself, in NTU's own file format."""
+"""Recordings that the project makes itself, in NTU's own file formats."""
 
-DATASETS = {"synthetic": "dataset:Synthetic"}
+DATASETS = {"synthetic": "dataset:Synthetic", "synthetic_2d": "dataset:Synthetic2D"}

@@ -37,9 +37,20 @@ class Lens:
             [self.fx * (x + self.baseline) / z + self.cx, self.cy - self.fy * y / z], axis=-1
         )
 
+    def resized(self, across: float, down: float) -> Lens:
+        """The lens of the same image resized by these factors; pixel 0 lies from -0.5 to 0.5."""
+        return Lens(
+            self.fx * across,
+            self.fy * down,
+            (self.cx + 0.5) * across - 0.5,
+            (self.cy + 0.5) * down - 0.5,
+            self.baseline,
+        )
+
 
 DEPTH = Lens(366.6, 366.6, 256.0, 208.0)  # 512 x 424
-COLOR = Lens(1081.4, 1081.4, 959.5, 539.5, baseline=0.052)  # 1920 x 1080, beside the depth lens
+COLOR = Lens(1081.4, 1081.4, 959.5, 539.5, baseline=0.052)  # beside the depth lens
+COLOR_SIZE = (1920, 1080)  # width and height
 
 
 def azimuth(camera: int) -> float:
@@ -47,13 +58,18 @@ def azimuth(camera: int) -> float:
     return float(np.radians(AZIMUTHS[camera]))
 
 
-def seen_from(room: np.ndarray, *, camera: int, setup: int) -> np.ndarray:
-    """Points (…, 3) of the room in the camera's axes."""
+def pose(camera: int, setup: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where a camera stands in the room, (3,) metres, and its three axes there, (3, 3) rows."""
     height, distance = SETUPS[setup]
     angle = azimuth(camera)
     eye = np.array([distance * np.sin(angle), height, -distance * np.cos(angle)])
     forward = (_TARGET - eye) / np.linalg.norm(_TARGET - eye)
     side = np.cross([0.0, 1.0, 0.0], forward)
     side /= np.linalg.norm(side)
-    axes = np.stack([side, np.cross(forward, side), forward])
+    return eye, np.stack([side, np.cross(forward, side), forward])
+
+
+def seen_from(room: np.ndarray, *, camera: int, setup: int) -> np.ndarray:
+    """Points (…, 3) of the room in the camera's axes."""
+    eye, axes = pose(camera, setup)
     return (room - eye) @ axes.T

@@ -1,4 +1,4 @@
-"""Which recordings a set of a given size holds, and the text of each."""
+"""Which recordings a set of a given size holds, what happens in each, and its text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from skelray.datasets.synthetic.tracking import track
 from skelray.datasets.synthetic.writer import FIRST_BODY_ID, skeleton_text
 from skelray.platform.errors import UsageError
 
-_SUBJECT, _PERFORMANCE, _TRACKING, _FAULTS, _IDS = range(5)  # what a generator draws
+# What a generator draws; numbers are never given anew, so that old files keep their bytes.
+SUBJECT, PERFORMANCE, TRACKING, FAULTS, IDS, DETECTION, CLOTHES, ROOM, SENSOR = range(9)
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ SUBJECTS: Mapping[str, int] = {"small": 6, "full": 30}
 LIMITS = (3, 999)  # fewer subjects leave a part without any; the names hold three digits
 
 
+@cache
 def members(size: str) -> tuple[Recording, ...]:
     """The recordings of `tiny`, `small`, `full`, or such as `20-subjects`; UsageError else."""
     if size == "tiny":
@@ -86,7 +88,7 @@ def members(size: str) -> tuple[Recording, ...]:
 
 @cache
 def _subject(seed: int, number: int) -> Subject:
-    return Subject.draw(np.random.default_rng((seed, _SUBJECT, number)))
+    return Subject.draw(np.random.default_rng((seed, SUBJECT, number)))
 
 
 def _partner(number: int) -> int:
@@ -94,26 +96,35 @@ def _partner(number: int) -> int:
     return number + 2
 
 
-def record(recording: Recording, seed: int) -> Tracked:
-    """What the camera's tracker reports.
+def performers(recording: Recording) -> tuple[int, ...]:
+    """The subjects' numbers, of the one who performs and of who helps."""
+    persons = len(ACTIONS[recording.action - 1].motions)
+    return (recording.subject, _partner(recording.subject))[:persons]
+
+
+def true_bodies(recording: Recording, seed: int) -> np.ndarray:
+    """(P, T, V, 3) metres in the camera's axes: where the bodies truly are, always the same.
 
     Unlike NTU's, every recording is a performance of its own: were the cameras to see the same one
     at the same time, the training cameras would hold every test performance.
     """
-    action = ACTIONS[recording.action - 1]
-    numbers = (recording.subject, _partner(recording.subject))[: len(action.motions)]
     room = perform(
-        action,
-        tuple(_subject(seed, number) for number in numbers),
+        ACTIONS[recording.action - 1],
+        tuple(_subject(seed, number) for number in performers(recording)),
         heading=azimuth(FACED[recording.replication]),
-        rng=_generator(seed, _PERFORMANCE, recording),
+        rng=generator(seed, PERFORMANCE, recording),
     )
-    seen = seen_from(room, camera=recording.camera, setup=recording.setup)
-    tracked = Tracked.faultless(*track(seen, _generator(seed, _TRACKING, recording)))
-    return add_faults(tracked, _generator(seed, _FAULTS, recording))
+    return seen_from(room, camera=recording.camera, setup=recording.setup)
 
 
-def _generator(seed: int, purpose: int, recording: Recording) -> np.random.Generator:
+def record(recording: Recording, seed: int) -> Tracked:
+    """What the camera's tracker reports."""
+    seen = true_bodies(recording, seed)
+    tracked = Tracked.faultless(*track(seen, generator(seed, TRACKING, recording)))
+    return add_faults(tracked, generator(seed, FAULTS, recording))
+
+
+def generator(seed: int, purpose: int, recording: Recording) -> np.random.Generator:
     """A stream of its own for each recording and purpose."""
     numbers = (recording.subject, recording.replication, recording.action, recording.camera)
     return np.random.default_rng((seed, purpose, *numbers))
@@ -122,5 +133,5 @@ def _generator(seed: int, purpose: int, recording: Recording) -> np.random.Gener
 def recording_text(recording: Recording, seed: int) -> str:
     """The recording's `.skeleton` file; the sensor has met some bodies since it was switched on."""
     tracked = record(recording, seed)
-    met = int(_generator(seed, _IDS, recording).integers(1, 20_000))
+    met = int(generator(seed, IDS, recording).integers(1, 20_000))
     return skeleton_text(tracked, [FIRST_BODY_ID + met + body for body in range(len(tracked.xyz))])
