@@ -149,6 +149,11 @@ class Dataset(ABC):
         raise UsageError(f"data set {self.name} draws no videos: {self.licence}")
 
     @property
+    def renders(self) -> bool:
+        """True where `render` makes videos."""
+        return type(self).render is not Dataset.render
+
+    @property
     def generated(self) -> bool:
         """True where `generate` makes the recordings."""
         return type(self).generate is not Dataset.generate

@@ -9,8 +9,8 @@ from skelray.platform import paths, registry
 from skelray.platform.config import RunConfig, parse_overrides, resolve
 from skelray.platform.errors import CheckpointError, UsageError
 from skelray.platform.method import DataSpec
+from skelray.platform.preparation import check_data, open_source
 from skelray.platform.published import load_strictly, settings_of, translated
-from skelray.platform.runner import check_data, open_source
 from skelray.platform.training import checkpoint
 from skelray.platform.training.build import build_method
 from skelray.platform.training.job import description

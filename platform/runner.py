@@ -1,10 +1,9 @@
-"""The main job: prepare if needed, pretrain, evaluate, log; behind `run`, `evaluate`, `prepare`."""
+"""The main job: prepare if needed, pretrain, evaluate, log; behind `run` and `evaluate`."""
 
 from __future__ import annotations
 
 import logging
 import shlex
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -12,12 +11,10 @@ from functools import partial
 from pathlib import Path
 
 from skelray.platform import cluster, paths, registry
-from skelray.platform.config import DataConfig, RunConfig, merge, parse_overrides
+from skelray.platform.config import RunConfig, merge, parse_overrides
 from skelray.platform.config import build as build_config
 from skelray.platform.data import caching
-from skelray.platform.data.prepare import TASK_CPUS, prepare
-from skelray.platform.data.source import Source, store_path
-from skelray.platform.data.store import MANIFEST, Store
+from skelray.platform.data.source import Source
 from skelray.platform.dataset import Dataset
 from skelray.platform.errors import CheckpointError, UsageError
 from skelray.platform.evaluation import evaluate
@@ -25,6 +22,7 @@ from skelray.platform.evaluation.check import check_evaluation
 from skelray.platform.evaluation.features import ACTOR_CPUS
 from skelray.platform.evaluation.results import Evaluation
 from skelray.platform.logs import logged_to
+from skelray.platform.preparation import check_data, generated_raw, open_source, prepared
 from skelray.platform.tracking.provenance import git_tags
 from skelray.platform.tracking.tracker import Tracker
 from skelray.platform.tracking.watcher import Watcher
@@ -37,28 +35,6 @@ from skelray.platform.training.ray_train import require_training_room, train
 _LOG = logging.getLogger(__name__)
 
 
-def prepare_dataset(name: str, raw: Path | None, *, size: str = "", fresh: bool = False) -> Store:
-    """Prepares a data set from its raw recordings; generated ones are generated first."""
-    cluster.require_home()
-    dataset = registry.load_dataset(name)
-    if dataset().generated:
-        if fresh and raw is None:
-            shutil.rmtree(_generated(name, size), ignore_errors=True)
-        raw = raw or _generated(name, size)
-        dataset().generate(raw, size=size, seed=0)
-    if raw is None:
-        raise UsageError(f"data set {name} needs --raw FOLDER: {dataset.licence}")
-    if not raw.exists():
-        raise UsageError(f"--raw {raw} does not exist")
-    room = partial(cluster.require_room, "preparation", workers=1, cpus=TASK_CPUS)
-    with cluster.connected(room):
-        return prepare(dataset, raw, store_path(dataset, size), fresh=fresh)
-
-
-def _generated(name: str, size: str) -> Path:
-    return paths.raw() / f"{name}-{size}"
-
-
 def run(config: RunConfig, *, fresh: bool = False) -> tuple[Path, Evaluation]:
     """Runs `config` to the end, or what is missing of it; returns the run's folder and its figures.
 
@@ -67,7 +43,7 @@ def run(config: RunConfig, *, fresh: bool = False) -> tuple[Path, Evaluation]:
     another process is at work on it.
     """
     check_data(config.data)
-    if _prepared(config.data):  # where it is known already, before Ray starts
+    if prepared(config.data):  # where it is known already, before Ray starts
         with only_one(run_folder(config, Source.open(config.data)), "run"):
             pass
     with cluster.connected(partial(make_ready, config)):
@@ -131,45 +107,19 @@ def evaluate_run(path: Path, overrides: Sequence[str] = ()) -> tuple[Path, Evalu
         return folder, _evaluate(config, source, checkpoint, folder, tracker)
 
 
-def open_source(config: DataConfig) -> Source:
-    """The prepared data of a run; generated data sets are prepared first where they are not."""
-    if not _prepared(config):
-        prepare_dataset(config.dataset, None, size=config.size)
-    return Source.open(config)
-
-
-def check_data(config: DataConfig) -> None:
-    """UsageError unless data set and protocol exist and recordings are there or generated."""
-    dataset = registry.load_dataset(config.dataset)
-    if _prepared(config):
-        Source.open(config)
-    elif dataset().generated:
-        dataset.protocol(config.protocol)
-    else:
-        raise UsageError(
-            f"data set {config.dataset} is not prepared: run `python experiments/prepare.py "
-            f"{config.dataset} --raw FOLDER` first"
-        )
-
-
 def make_ready(config: RunConfig) -> None:
     """What needs no Ray, so that it is refused before Ray starts: too little room, no such size."""
     require_training_room(config)
     require_evaluation_room(config)
     dataset = registry.load_dataset(config.data.dataset)()
-    if dataset.generated and not _prepared(config.data):
+    if dataset.generated and not prepared(config.data):
         name, size = config.data.dataset, config.data.size
-        dataset.generate(_generated(name, size), size=size, seed=0)
+        dataset.generate(generated_raw(name, size), size=size, seed=0)
 
 
 def require_evaluation_room(config: RunConfig) -> None:
     """UsageError where Ray has too little for the actors that extract features."""
     cluster.require_room("evaluation", workers=config.evaluation.workers, cpus=ACTOR_CPUS)
-
-
-def _prepared(config: DataConfig) -> bool:
-    dataset = registry.load_dataset(config.dataset)
-    return (store_path(dataset, config.size) / MANIFEST).exists()
 
 
 def build_caches(config: RunConfig, source: Source) -> None:

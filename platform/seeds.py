@@ -9,7 +9,8 @@ from skelray.platform import cluster, paths
 from skelray.platform.config import RunConfig
 from skelray.platform.data.source import Source
 from skelray.platform.evaluation.results import Evaluation, summary
-from skelray.platform.runner import check_data, make_ready, run
+from skelray.platform.preparation import check_data
+from skelray.platform.runner import make_ready, run
 
 
 def run_seeds(

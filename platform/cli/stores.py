@@ -20,23 +20,47 @@ def prepare_command(
     dataset: Annotated[str, typer.Argument(help="A data set; see `skelray list`.")],
     raw: Annotated[Path | None, typer.Option(help="Folder of the recordings.")] = None,
     size: Size = "",
+    clips: Annotated[
+        str, typer.Option(help="Make RGB clips too: person-256, whole-540 or other sizes.")
+    ] = "",
+    videos: Annotated[
+        Path | None, typer.Option(help="Folder of the videos, ID.mp4 or ID_rgb.avi.")
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Prepare again from the start.")] = False,
     debug: Debug = False,
 ) -> None:
     """Reads raw recordings into a store that every method trains on."""
+    from skelray.platform.data.clips import ClipKind
     from skelray.platform.data.source import store_path
-    from skelray.platform.data.store import MANIFEST
+    from skelray.platform.data.store import MANIFEST, Store
     from skelray.platform.data.summary import skipped_lines
-    from skelray.platform.runner import prepare_dataset
+    from skelray.platform.preparation import prepare_clips, prepare_dataset
 
-    there = (store_path(registry.load_dataset(dataset), size) / MANIFEST).exists() and not fresh
-    store = prepare_dataset(dataset, raw, size=size, fresh=fresh)
+    if videos and not clips:
+        raise UsageError("--videos is for --clips: name their kind, such as --clips person-256")
+    if clips:
+        ClipKind.parse(clips)
+    kind = registry.load_dataset(dataset)
+    path = store_path(kind, size)
+    there = (path / MANIFEST).exists() and not fresh
+    if there and clips and raw is None:  # only the clips are asked for
+        store = Store.open(path, kind)
+    else:
+        store = prepare_dataset(dataset, raw, size=size, fresh=fresh)
     typer.echo(f"{store.manifest['samples']} recordings in {store.path}")
     if there:
         source = store.manifest["source"]
         typer.echo(f"prepared before, from {source}: --fresh reads files and class as they are now")
-    for line in skipped_lines(store):
+    for line in skipped_lines(store.manifest["skipped"], store.path):
         typer.echo(line)
+    if clips:
+        made = prepare_clips(dataset, clips, videos, size=size, fresh=fresh)
+        typer.echo(f"{len(made)} clips in {made.path}")
+        for line in skipped_lines(made.manifest["skipped"], made.path):
+            typer.echo(line)
+        if others := made.manifest["other_lengths"]:
+            name, said = next(iter(others.items()))
+            typer.echo(f"{len(others):,} clips are not as long as their poses: {name}, {said}")
 
 
 @app.command("describe")

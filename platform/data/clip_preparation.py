@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,6 @@ from skelray.platform.errors import DataError
 from skelray.platform.preprocessing.pose_2d import pixels
 from skelray.platform.progress import progress_bar
 from skelray.platform.skeleton.spec import SkeletonSpec
-from skelray.platform.video.found import find_videos
 
 TASK_CPUS = 1.0  # that Ray reserves for a task
 _TOGETHER = 16  # recordings of one task
@@ -41,21 +40,20 @@ def prepare_clips(
     source: store.Store,
     dataset: type[Dataset],
     kind: ClipKind,
-    videos: Path | None = None,
+    find: Callable[[SkeletonSample], Path | None],
     *,
     fresh: bool = False,
 ) -> ClipStore:
     """Makes the clips of a prepared data set, or opens them where they are complete.
 
-    Videos are found below the folder `videos` by the recordings' ids, `ID.mp4` or `ID_rgb.avi`,
-    else where the recordings say. Damaged and missing ones are listed in the manifest with the
-    reason; DataError where none is left. Ray must be connected.
+    `find` gives the video of a recording, in Ray's tasks. Damaged and missing ones are listed in
+    the manifest with the reason; DataError where none is left. Ray must be connected.
     """
     target = clips_path(source.path, kind)
     target.mkdir(parents=True, exist_ok=True)
     with FileLock(target / ".lock"):
         if fresh or not _complete(target, source):
-            _prepare(source, dataset, kind, target, find_videos(videos) if videos else {})
+            _prepare(source, dataset, kind, target, find)
     return ClipStore.open(target, source.version)
 
 
@@ -72,10 +70,10 @@ def _prepare(
     dataset: type[Dataset],
     kind: ClipKind,
     target: Path,
-    videos: Mapping[str, Path],
+    find: Callable[[SkeletonSample], Path | None],
 ) -> None:
     (target / MANIFEST).unlink(missing_ok=True)
-    rows, skipped = _make(source, dataset, kind, target, videos)
+    rows, skipped = _make(source, dataset, kind, target, find)
     if not rows:
         reason = next(iter(skipped.values()), "the data set holds no recordings")
         raise DataError(f"none of {len(skipped)} recordings has a clip: {reason}")
@@ -102,7 +100,7 @@ def _make(
     dataset: type[Dataset],
     kind: ClipKind,
     target: Path,
-    videos: Mapping[str, Path],
+    find: Callable[[SkeletonSample], Path | None],
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """One Ray Data task per few recordings; returns the index's rows, and what is left out."""
     tasks = [
@@ -114,7 +112,7 @@ def _make(
     def work(task: dict[str, Any]) -> dict[str, Any]:
         samples = list(store.read_shard(Path(task["shard"]), dataset))
         some = samples[task["start"] : task["start"] + _TOGETHER]
-        return {"reports": json.dumps([_clip(one, dataset, kind, target, videos) for one in some])}
+        return {"reports": json.dumps([_clip(one, dataset, kind, target, find) for one in some])}
 
     stream = ray.data.from_items(tasks, override_num_blocks=len(tasks)).map(
         work, num_cpus=TASK_CPUS
@@ -154,14 +152,14 @@ def _clip(
     dataset: type[Dataset],
     kind: ClipKind,
     target: Path,
-    videos: Mapping[str, Path],
+    find: Callable[[SkeletonSample], Path | None],
 ) -> dict[str, Any]:
     """Makes one clip; its row of the index, or why it is left out."""
     # PyAV and OpenCV are loaded where videos are made
     from skelray.platform.video.compress import compress, crop
     from skelray.platform.video.reading import probe
 
-    path = videos.get(sample.id) or (Path(sample.clip) if sample.clip else None)
+    path = find(sample)
     if path is None or not path.is_file():
         where = "" if path is None else f": {path} is not there"
         return {"id": sample.id, "skipped": f"no video of {sample.id}{where}"}

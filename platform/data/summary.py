@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from skelray.platform.data.describe import STATES, Description
 from skelray.platform.data.inventory import folder_size
 from skelray.platform.data.parts import UNKNOWN
-from skelray.platform.data.store import Store
 from skelray.platform.dataset import Protocol
 from skelray.platform.tables import aligned, size_text
 
@@ -39,12 +39,11 @@ def _head(description: Description) -> Iterator[str]:
     store, skipped = description.store, description.store.manifest["skipped"]
     yield f"{description.dataset.name}: {len(description):,} recordings, {len(skipped):,} skipped"
     yield f"{store.path} ({size_text(folder_size(store.path))}, version {store.version})"
-    yield from (f"  {line}" for line in skipped_lines(store))
+    yield from (f"  {line}" for line in skipped_lines(skipped, store.path))
 
 
-def skipped_lines(store: Store) -> Iterator[str]:
+def skipped_lines(skipped: Mapping[str, str], store: Path) -> Iterator[str]:
     """What was left out: the most frequent kinds of reasons, an example and a number for each."""
-    skipped = store.manifest["skipped"]
     reasons = _reasons(skipped)
     for name, count in list(reasons.items())[:_REASONS]:
         like = f" (and {count - 1:,} like it)" if count > 1 else ""
@@ -52,7 +51,7 @@ def skipped_lines(store: Store) -> Iterator[str]:
     if further := sum(list(reasons.values())[_REASONS:]):
         yield f"{further:,} more are skipped"
     if skipped:
-        yield f"{len(skipped):,} skipped in all; reasons in {store.path / 'manifest.json'}"
+        yield f"{len(skipped):,} skipped in all; reasons in {store / 'manifest.json'}"
 
 
 def _reasons(skipped: Mapping[str, str]) -> dict[str, int]:

@@ -19,7 +19,7 @@ import yaml
 
 from skelray.methods.crossclr.config import SkeletonCLRConfig
 from skelray.methods.crossclr.skeletonclr import SkeletonCLR
-from skelray.platform import cli, registry, runner
+from skelray.platform import cli, preparation, registry
 from skelray.platform.cli import runs
 from skelray.platform.data.store import MANIFEST, Store
 from skelray.platform.errors import UsageError
@@ -100,7 +100,7 @@ def test_prepare_says_when_it_has_read_nothing(
     def prepared(*_: object, **__: object) -> Store:
         return Store(nwucla, manifest)
 
-    monkeypatch.setattr(runner, "prepare_dataset", prepared)
+    monkeypatch.setattr(preparation, "prepare_dataset", prepared)
     cli.main(["prepare", "nwucla", "--raw", "/data/second", *arguments])
     assert capsys.readouterr().out.splitlines() == [
         f"2 recordings in {nwucla}",

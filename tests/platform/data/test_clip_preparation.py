@@ -13,11 +13,13 @@ pytest.importorskip("av", reason="PyAV is of the extra [video]")
 pytest.importorskip("cv2", reason="OpenCV is of the extra [video]")
 
 from skelray.platform import cluster
-from skelray.platform.data.clip_preparation import prepare_clips
+from skelray.platform.data import clip_preparation
 from skelray.platform.data.clips import ClipKind, ClipStore, clips_path
 from skelray.platform.data.prepare import prepare
 from skelray.platform.data.store import Store
+from skelray.platform.dataset import SkeletonSample
 from skelray.platform.errors import DataError, UsageError
+from skelray.platform.video.found import find_videos
 from skelray.platform.video.reading import frames_in_order
 from tests.platform.data.films import HEIGHT, SIDE, WIDTH, Films, write_films
 
@@ -53,7 +55,17 @@ def store(raw: Path) -> Store:
 
 @pytest.fixture(scope="module")
 def clips(store: Store) -> ClipStore:
-    return prepare_clips(store, Films, PERSON)
+    return prepare_clips(store, PERSON)
+
+
+def prepare_clips(store: Store, kind: ClipKind, folder: Path | None = None) -> ClipStore:
+    """Of the videos below `folder`, or of those that the recordings name."""
+    by_id = find_videos(folder) if folder else {}
+
+    def find(sample: SkeletonSample) -> Path | None:
+        return by_id.get(sample.id) if folder else Path(sample.clip or "")
+
+    return clip_preparation.prepare_clips(store, Films, kind, find)
 
 
 def test_missing_and_damaged_videos_are_listed(clips: ClipStore) -> None:
@@ -89,7 +101,7 @@ def test_clips_show_the_square_around_the_joints(clips: ClipStore) -> None:
 
 
 def test_whole_pictures_keep_their_shape(store: Store) -> None:
-    clips = prepare_clips(store, Films, ClipKind("whole", 60))
+    clips = prepare_clips(store, ClipKind("whole", 60))
     assert (clips.columns["height"] == 60).all()
     assert (clips.columns["width"] == 100).all()
     assert clips.columns["shown"][0].tolist() == [0, 0, WIDTH, HEIGHT]
@@ -100,10 +112,10 @@ def test_finished_clips_are_only_opened_and_others_made_again(
     store: Store, clips: ClipStore, raw: Path
 ) -> None:
     made = {row: clips.file(row).stat().st_mtime_ns for row in range(len(clips))}
-    assert prepare_clips(store, Films, PERSON).version == clips.version
+    assert prepare_clips(store, PERSON).version == clips.version
     (clips.path / "manifest.json").unlink()  # as after an interruption
     clips.file(2).unlink()
-    again = prepare_clips(store, Films, PERSON)
+    again = prepare_clips(store, PERSON)
     assert again.version == clips.version
     now = {row: again.file(row).stat().st_mtime_ns for row in range(len(again))}
     assert [row for row in made if now[row] != made[row]] == [2]
@@ -112,7 +124,7 @@ def test_finished_clips_are_only_opened_and_others_made_again(
 def test_videos_may_lie_elsewhere(store: Store, raw: Path, tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     shutil.copy(raw / "000_rgb.avi", tmp_path / "deep" / f"{MISSING}_rgb.avi")
-    clips = prepare_clips(store, Films, ClipKind("person", 32), tmp_path)
+    clips = prepare_clips(store, ClipKind("person", 32), tmp_path)
     assert MISSING in clips.columns["id"].tolist()
     assert clips.manifest["other_lengths"][MISSING] == "20 frames, poses of 12"
 
