@@ -82,6 +82,17 @@ class Pending:
         return self.plan.frame.numel()
 
 
+def batches_in_flight(sampling: Sampling, length: int, in_flight: int) -> int:
+    """How many batches of clips of `length` frames the budget holds; UsageError where none."""
+    largest = -(-sampling.batch // (sampling.world * sampling.parts)) * length
+    if largest > in_flight:
+        raise UsageError(
+            f"data.frames_in_flight={in_flight} is less than the {largest} frames of one batch on "
+            f"a worker: set it to {largest} or more, or split the step with training.accumulate"
+        )
+    return in_flight // largest
+
+
 class ClipLoader:
     """Epochs of batches with clips; `in_flight` bounds the frames decoded ahead of training."""
 
@@ -90,14 +101,7 @@ class ClipLoader:
         self.data = data
         self.sampling = sampling
         self.in_flight = in_flight
-        length = data.reader.spec.frames
-        largest = -(-sampling.batch // (sampling.world * sampling.parts)) * length
-        if largest > in_flight:
-            raise UsageError(
-                f"data.frames_in_flight={in_flight} is less than the {largest} frames of one "
-                f"batch on a worker: set it to {largest} or more, or split the step with "
-                "training.accumulate"
-            )
+        batches_in_flight(sampling, data.reader.spec.frames, in_flight)
 
     def __call__(self, epoch: int, first: int = 0) -> Iterator[list[Batch]]:
         """The steps of 0-based `epoch` from step `first` on, each in its parts."""

@@ -45,7 +45,7 @@ class ClipReader:
         self.spec = spec
         self.rows = torch.from_numpy(store.rows(ids))
         numbers = {
-            name: torch.from_numpy(values)
+            name: torch.tensor(values)  # a copy: Arrow's memory is read-only
             for name, values in store.columns.items()
             if values.dtype.kind in "if"
         }

@@ -108,20 +108,26 @@ class Source:
         *,
         threads: int = 0,
     ) -> ResidentData | ClipData:
-        """The recordings as batches of these inputs; `threads` decode clips.
+        """The recordings as batches of these inputs; `threads` decode clips."""
+        caches, reader = self.caches(inputs), self.clip_reader(inputs)
+        if reader is None:
+            return ResidentData(caches, device, residency)
+        return ClipData(caches, reader, device, residency, threads=threads)
+
+    def clip_reader(self, inputs: Inputs) -> ClipReader | None:
+        """Reads the clips of these inputs, if they have any.
 
         UsageError where clips are asked for and the run names none.
         """
-        caches = self.caches(inputs)
         if inputs.clip is None:
-            return ResidentData(caches, device, residency)
+            return None
         if self.clips is None:
             raise UsageError(
                 "the method reads RGB clips: name those that are prepared, such as "
                 "data.clips=person-256"
             )
-        reader = ClipReader(self.clips, inputs.clip, same_recordings(caches).index["id"])
-        return ClipData(caches, reader, device, residency, threads=threads)
+        ids = same_recordings(self.caches(inputs)).index["id"]
+        return ClipReader(self.clips, inputs.clip, ids)
 
     def _under_protocol(self, cache: Cache) -> Cache:
         label = labels_under(cache.index["label"], self.dataset.classes, self.protocol)

@@ -71,12 +71,21 @@ def phase_loader(
         labels=phase.labels,
         parts=config.training.accumulate,
     )
-    if config.data.residency == "stream":
+    settings = config.data
+    if settings.residency == "stream":
         # Ray Data is imported only by those who stream
         from skelray.platform.data.streaming import StreamingLoader
 
-        return StreamingLoader(caches, sampling, device), sampling.steps
-    settings = config.data
+        clips, decoders = source.clip_reader(inputs), settings.decoders or 1
+        loader = StreamingLoader(
+            caches,
+            sampling,
+            device,
+            clips=clips,
+            decoders=decoders,
+            in_flight=settings.frames_in_flight,
+        )
+        return loader, sampling.steps
     data = source.data(inputs, device, settings.residency, threads=settings.decoders)
     if isinstance(data, ClipData):
         return ClipLoader(data, sampling, in_flight=settings.frames_in_flight), sampling.steps

@@ -32,7 +32,7 @@ from ray.train.v2.api.config import FailureConfig
 
 from skelray.platform import cluster
 from skelray.platform.config import RunConfig
-from skelray.platform.data.streaming import READER_CPUS
+from skelray.platform.data.streaming import DECODER_CPUS, READER_CPUS
 from skelray.platform.errors import SkelrayError
 from skelray.platform.training import allocation, interruption
 from skelray.platform.training.checkpoint import Checkpoint, latest, set_damaged_aside
@@ -123,8 +123,13 @@ def _shares(config: RunConfig, gpus: float) -> dict[str, Any]:
         "workers": training.workers,
         "cpus": training.cpus_per_worker,
         "gpus": gpus,
-        "reading": READER_CPUS if config.data.residency == "stream" else 0.0,
+        "reading": _reading(config) if config.data.residency == "stream" else 0.0,
     }
+
+
+def _reading(config: RunConfig) -> float:
+    """CPUs of the actors that read for a worker."""
+    return DECODER_CPUS * (config.data.decoders or 1) if config.data.clips else READER_CPUS
 
 
 def _trainer(
