@@ -8,17 +8,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("av", reason="PyAV is of the extra [video]")
 pytest.importorskip("cv2", reason="OpenCV is of the extra [video]")
 
 from skelray.platform import cluster
-from skelray.platform.data import clip_preparation
+from skelray.platform.data import caching, clip_preparation
+from skelray.platform.data.clip_loading import ClipData, ClipLoader
+from skelray.platform.data.clip_reading import ClipReader
 from skelray.platform.data.clips import ClipKind, ClipStore, clips_path
+from skelray.platform.data.loading import Sampling
 from skelray.platform.data.prepare import prepare
 from skelray.platform.data.store import Store
+from skelray.platform.data.streaming import StreamingLoader
 from skelray.platform.dataset import SkeletonSample
 from skelray.platform.errors import DataError, UsageError
+from skelray.platform.method import ClipSpec
+from skelray.platform.preprocessing import Preprocessing
 from skelray.platform.video.found import find_videos
 from skelray.platform.video.reading import frames_in_order
 from tests.platform.data.films import HEIGHT, SIDE, WIDTH, Films, write_films
@@ -145,3 +152,25 @@ def test_kinds_that_are_none_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match="name person-SIZE or whole-SIZE"):
         ClipKind.parse(name)
     assert str(ClipKind.parse("whole-540")) == "whole-540"
+
+
+def test_streamed_clips_equal_those_decoded_in_threads(store: Store, clips: ClipStore) -> None:
+    pose = Preprocessing(name="pose_2d", parameters={"persons": 1})
+    caches = {"pose": caching.build(store, Films, pose)}
+    ids = caches["pose"].index["id"]
+    spec = ClipSpec(frames=4, size=32, box="joints", joints="pose")
+    rows = np.flatnonzero(clips.rows(ids) >= 0)
+    sampling = Sampling(rows=rows, seed=5, batch=2, last="drop")
+    reader, cpu = ClipReader(clips, spec, ids), torch.device("cpu")
+    data = ClipData(caches, reader, cpu, "host")
+    here = [*ClipLoader(data, sampling, in_flight=8)(epoch=3)]
+    there = [
+        *StreamingLoader(caches, sampling, cpu, clips=reader, decoders=2, in_flight=8)(epoch=3)
+    ]
+    assert len(here) == len(there) == 2
+    for (ours,), (theirs,) in zip(here, there, strict=True):
+        assert ours.id == theirs.id
+        for name in ("clip", "clip_index", "pose_index", "clip_box", "clip_hw", "clip_ok"):
+            assert torch.equal(getattr(ours, name), getattr(theirs, name)), name
+    with pytest.raises(UsageError, match="frames_in_flight=7 is less than the 8 frames"):
+        StreamingLoader(caches, sampling, cpu, clips=reader, in_flight=7)
