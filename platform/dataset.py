@@ -70,7 +70,9 @@ class Protocol:
     """A split: a recording trains when its `field` is one of `train`; all others test.
 
     `holdout` names training subjects set apart for model selection (part `holdout`, inside
-    `train`). Where `test` is given, recordings in neither take no part.
+    `train`). Where `test` is given, recordings in neither take no part. Where `classes` is given,
+    some of the data set's in the order of their numbers under this protocol, recordings of other
+    classes take no part.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Protocol:
     holdout: frozenset[int] | frozenset[str]
     test: frozenset[int] | frozenset[str] | None = None
     holdout_field: str = "subject"
+    classes: tuple[str, ...] | None = None
 
 
 # What the field's papers call the protocols, beside the names that skelray uses.
@@ -105,13 +108,19 @@ class Dataset(ABC):
     @classmethod
     def protocol(cls, name: str, further: tuple[str, ...] = ()) -> Protocol:
         """The protocol of that name or alias; UsageError names the known ones and `further`."""
-        for protocol in cls.protocols:
-            if protocol.name.lower() in (name.lower(), ALIASES.get(name.lower())):
-                return protocol
+        by_name = {protocol.name.lower(): protocol for protocol in cls.protocols}
+        for wanted in (name.lower(), ALIASES.get(name.lower(), "")):
+            if wanted in by_name:
+                return by_name[wanted]
         known = ", ".join(
             [*(p.name for p in cls.protocols), *further, "losoN (leave subject N out)"]
         )
         raise UsageError(f"data set {cls.name} has no protocol {name!r}: choose one of {known}")
+
+    @classmethod
+    def classes_under(cls, protocol: Protocol) -> tuple[str, ...]:
+        """The classes in the order of their numbers under one of the protocols."""
+        return cls.classes if protocol.classes is None else protocol.classes
 
     @abstractmethod
     def discover(self, raw: Path) -> Discovery:

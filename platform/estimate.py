@@ -17,10 +17,10 @@ import yaml
 from skelray.platform import registry
 from skelray.platform.config import RunConfig
 from skelray.platform.data.order import steps_per_epoch
-from skelray.platform.data.source import Source
+from skelray.platform.data.source import Source, data_spec
 from skelray.platform.dataset import Dataset, SkeletonSample
-from skelray.platform.errors import DataError
-from skelray.platform.method import Batch, DataSpec, Method, Phase, Progress, Ragged, key_of
+from skelray.platform.errors import DataError, UsageError
+from skelray.platform.method import Batch, Method, Phase, Progress, Ragged, key_of
 from skelray.platform.training.build import build_method
 from skelray.platform.training.step import Stepper
 
@@ -47,13 +47,7 @@ def _recordings(config: RunConfig) -> str:
 
 
 def _costs(config: RunConfig, dataset: type[Dataset]) -> Iterator[str]:
-    spec = DataSpec(
-        skeleton=dataset.skeleton,
-        persons=dataset.persons,
-        coordinates=dataset.skeleton.dimensions,
-        classes=len(dataset.classes),
-    )
-    method = build_method(config, spec)
+    method = build_method(config, data_spec(dataset, _classes(config, dataset)))
     learnt = sum(p.numel() for p in method.parameters() if p.requires_grad)
     held = sum(t.numel() * t.element_size() for t in method.state_dict().values())
     yield f"parameters: {learnt:,} trained; state {held / 2**20:.1f} MiB"
@@ -75,6 +69,18 @@ def _costs(config: RunConfig, dataset: type[Dataset]) -> Iterator[str]:
             f"rate {phase.optimiser.lr:g}; {seconds:.2f} s a step on this machine; {total}; "
             f"{size / 1024:.0f} KiB a recording in the cache"
         )
+
+
+def _classes(config: RunConfig, dataset: type[Dataset]) -> int:
+    """How many the protocol has; one that comes with files not prepared yet has all of them."""
+    try:
+        return len(Source.open(config.data).classes)
+    except DataError:
+        pass
+    try:
+        return len(dataset.classes_under(dataset.protocol(config.data.protocol)))
+    except UsageError:
+        return len(dataset.classes)
 
 
 def _steps(config: RunConfig, method: Method, phase: Phase) -> int:
@@ -115,7 +121,7 @@ def made_up_batch(method: Method, dataset: type[Dataset], use: str, count: int) 
         id=[f"made up {i}" for i in range(count)],
         key=torch.tensor([key_of(i) for i in range(count)]),
         skeletons=skeletons,
-        label=torch.arange(count) % len(dataset.classes) if dataset.classes else None,
+        label=torch.arange(count) % method.data.classes if method.data.classes else None,
     )
 
 

@@ -151,7 +151,10 @@ def list_command(debug: Debug = False) -> None:
         typer.echo(f"method {name}: {', '.join(experiments)} (presets {presets})")
     for name in registry.dataset_names():
         dataset = registry.load_dataset(name)
-        protocols = ", ".join(protocol.name for protocol in dataset.protocols)
+        protocols = ", ".join(
+            f"{one.name} ({len(one.classes)} classes)" if one.classes else one.name
+            for one in dataset.protocols
+        )
         typer.echo(f"data set {name}: {protocols}; {len(dataset.classes)} classes")
         for line in inventory.store_lines(dataset):
             typer.echo(line)

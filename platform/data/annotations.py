@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from skelray.platform.data.parts import Part, rows_of
+from skelray.platform.data.parts import UNKNOWN, Part, labels_under, rows_of
 from skelray.platform.data.protocols import find_protocol
 from skelray.platform.data.store import Store, read_shard
 from skelray.platform.dataset import Dataset, Protocol, SkeletonSample
 from skelray.platform.errors import DataError, UsageError
 
 _PARTS: Mapping[str, Part] = {"train": "train", "val": "test"}  # the format's names
-_INDEX = ("id", "subject", "camera", "setup")  # what protocols split by
+_INDEX = ("id", "label", "subject", "camera", "setup")  # what protocols split by
 _RECONSTRUCT = np.zeros(0).__reduce__()[0]
 
 
@@ -62,7 +62,7 @@ def write_annotations(
                 skipped[sample.id] = str(error)
             else:
                 written.append({name: getattr(sample, name) for name in _INDEX})
-    split = _split(found, written)
+    split = _split(found, written, dataset.classes)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_name(f".{path.name}.{os.getpid()}")
@@ -112,14 +112,17 @@ def _smallest(array: np.ndarray) -> np.ndarray:
     return half if np.array_equal(half, array) else array
 
 
-def _split(protocols: Sequence[Protocol], written: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _split(
+    protocols: Sequence[Protocol], written: Sequence[Mapping[str, Any]], classes: Sequence[str]
+) -> dict[str, Any]:
     """The ids of each list: `xsub_train`, `xsub_val`; empty where no recording belongs there."""
-    index = {
-        name: np.array([-1 if row[name] is None else row[name] for row in written])
+    known = {
+        name: np.array([UNKNOWN if row[name] is None else row[name] for row in written])
         for name in _INDEX
     }
     split = {}
     for protocol in protocols:
+        index = known | {"label": labels_under(known["label"], classes, protocol)}
         for suffix, part in _PARTS.items():
             try:
                 rows = rows_of(index, protocol, part)

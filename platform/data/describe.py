@@ -14,14 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skelray.platform.data.parts import Part, rows_of
+from skelray.platform.data.parts import UNKNOWN, Part, labels_under, rows_of
 from skelray.platform.data.protocols import find_protocol
 from skelray.platform.data.store import Store, read_columns, read_shard
 from skelray.platform.dataset import Dataset, Protocol, SkeletonSample
 from skelray.platform.errors import DataError
 from skelray.platform.method.draws import key_of
 
-UNKNOWN = -1  # label, subject, camera or setup of a recording that has none
 STATES = ("lost", "inferred", "tracked")  # joint_state 0, 1, 2
 
 _IDENTITY = ("id", "label", "subject", "camera", "setup", "fps")
@@ -80,8 +79,10 @@ class Description:
     def part(self, protocol: Protocol, part: Part) -> int:
         """Recordings of a part of a split."""
         fields = {protocol.field, protocol.holdout_field}
+        index = {name: self.column(name) for name in fields}
+        index["label"] = labels_under(self.column("label"), self.dataset.classes, protocol)
         try:
-            return len(rows_of({name: self.column(name) for name in fields}, protocol, part))
+            return len(rows_of(index, protocol, part))
         except DataError:  # the part is empty: an error for a run, a number here
             return 0
 

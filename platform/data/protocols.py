@@ -21,10 +21,12 @@ def find_protocol(dataset: type[Dataset], store: Store, name: str) -> Protocol:
         return _leave_one_out(dataset, store, int(match[1]))
     splits = store.splits
     by_name = {known.lower(): known for known in splits}
-    for wanted in (name.lower(), ALIASES.get(name.lower())):
+    for wanted in (name.lower(), ALIASES.get(name.lower(), "")):
         if wanted in by_name:
             parts = splits[by_name[wanted]]
             return _listed(by_name[wanted], frozenset(parts["train"]), frozenset(parts["test"]))
+        if wanted in (protocol.name.lower() for protocol in dataset.protocols):
+            break  # its own name comes before what it is an alias of
     return dataset.protocol(name, further=tuple(splits))
 
 

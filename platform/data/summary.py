@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from skelray.platform.data.describe import STATES, UNKNOWN, Description
+from skelray.platform.data.describe import STATES, Description
 from skelray.platform.data.inventory import folder_size
+from skelray.platform.data.parts import UNKNOWN
 from skelray.platform.data.store import Store
 from skelray.platform.dataset import Protocol
 from skelray.platform.tables import aligned, size_text

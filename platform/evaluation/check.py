@@ -61,5 +61,5 @@ def _check_holdout(source: Source, index: Mapping[str, np.ndarray]) -> None:
     require_choice(
         torch.from_numpy(index["label"][labelled["train"]]),
         torch.from_numpy(np.isin(labelled["train"], labelled["holdout"])),
-        len(source.dataset.classes),
+        len(source.classes),
     )

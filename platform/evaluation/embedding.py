@@ -66,10 +66,8 @@ class Embedding:
         stem = self.folder / FOLDER / f"tsne-{output}-step-{step:08d}"
         points = pictures.plane(np.concatenate(pieces), self._before(stem))
         title = f"{self.config.name} on {self.source.dataset.name}, {output}, {when}"
-        classes = self.source.dataset.classes
-        path = pictures.scatter(
-            stem.with_suffix(".png"), points, index["label"][rows], classes, title
-        )
+        label, classes = index["label"][rows], self.source.classes
+        path = pictures.scatter(stem.with_suffix(".png"), points, label, classes, title)
         np.save(stem.with_suffix(".npy"), points)
         return str(path.relative_to(self.folder))
 

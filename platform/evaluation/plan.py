@@ -82,7 +82,7 @@ class Plan:
             "dataset": self.source.dataset.name,
             "protocol": self.source.protocol.name,
             "data_version": self.source.store.version,
-            "classes": len(self.source.dataset.classes),
+            "classes": len(self.source.classes),
             **self._labelled,
             "checkpoint": str(self.checkpoint.path),
             "checkpoint_hash": paths.file_hash(self.checkpoint.path / "state.pt"),
@@ -171,7 +171,7 @@ class Plan:
             test=test,
             holdout=torch.from_numpy(held),
             test_id=parts["test"].id[parts["test"].label >= 0],
-            classes=self.source.dataset.classes,
+            classes=self.source.classes,
             title=f"{self.config.name} on {self.source.dataset.name} "
             f"{self.source.protocol.name}, {output}, step {self.checkpoint.step}",
         )

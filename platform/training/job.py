@@ -12,7 +12,6 @@ import torch
 from skelray.platform import distributed
 from skelray.platform.config import RunConfig
 from skelray.platform.data.loading import ResidentData, ResidentLoader, Sampling
-from skelray.platform.data.parts import rows_of
 from skelray.platform.data.source import Source
 from skelray.platform.method import Method, Phase, key_of
 from skelray.platform.training.build import DATA_SPEC, build_method
@@ -61,7 +60,7 @@ def phase_loader(
     caches = source.caches(method.inputs(phase.name))
     index = next(iter(caches.values())).index
     sampling = Sampling(
-        rows=rows_of(index, source.protocol, phase.part),
+        rows=source.rows(index, phase.part),
         seed=key_of(config.seed, phase.name),
         batch=phase.batch,
         last=phase.last,

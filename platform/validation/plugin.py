@@ -48,13 +48,16 @@ def _contradictions(dataset: type[Dataset]) -> Iterator[str]:
     if dataset.persons < 1:
         yield f"persons is {dataset.persons}: at least 1"
     for protocol in dataset.protocols:
-        for problem in _mistyped(protocol) or _problems(protocol):
+        for problem in _mistyped(protocol) or [*_problems(protocol), *_classes(dataset, protocol)]:
             yield f"protocol {protocol.name!r}: {problem}"
 
 
 def _mistyped(protocol: Protocol) -> list[str]:
     """Sets that are none, and values that no recording's field can equal."""
     found = []
+    classes: object = protocol.classes
+    if isinstance(classes, str):
+        found.append(f"classes is {classes!r}, expected a tuple")
     for name in ("train", "holdout", "test"):
         values = getattr(protocol, name)
         if values is None:
@@ -80,3 +83,11 @@ def _problems(protocol: Protocol) -> Iterator[str]:
         yield f"holdout names {protocol.field} {min(apart)!r}, which is not in train"
     if _TAKEN.fullmatch(protocol.name):
         yield "names losoN mean leave subject N out"
+
+
+def _classes(dataset: type[Dataset], protocol: Protocol) -> Iterator[str]:
+    names = dataset.classes_under(protocol)
+    if unknown := [name for name in names if name not in dataset.classes]:
+        yield f"classes names {unknown[0]!r}, which is not one of the data set's"
+    if protocol.classes is not None and len(set(names)) < len(names):
+        yield "classes holds a name twice"

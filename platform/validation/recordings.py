@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skelray.platform.data.parts import Part, rows_of
+from skelray.platform.data.parts import UNKNOWN, Part, labels_under, rows_of
 from skelray.platform.dataset import Dataset, SkeletonSample, Splits
 from skelray.platform.errors import DataError
 from skelray.platform.validation.findings import Findings, Kind
@@ -41,7 +41,7 @@ _SIZES = {
     "millimetre": (300.0, 5000.0),
     "pixel": (10.0, 10_000.0),
 }
-_NAMED = ("subject", "camera", "setup")
+_NAMED = ("label", "subject", "camera", "setup")
 _PARTS: tuple[Part, ...] = ("train", "holdout", "test")
 
 
@@ -66,7 +66,7 @@ class Recordings:
         self.ids[sample.id] = None
         for name, column in self.index.items():
             value = getattr(sample, name)
-            column.append(-1 if value is None else value)
+            column.append(UNKNOWN if value is None else value)
         self.labels[sample.label] += 1
         if people:
             self.sizes.append(size_of(people))
@@ -105,12 +105,13 @@ class Recordings:
                 self.findings.add(EMPTY_CLASS, f"{label}: {name}")
         if unlabelled := self.labels[None]:
             self.findings.add(UNLABELLED, f"{unlabelled:,} of {len(self.ids):,}")
-        subjects = sorted(set(self.index["subject"]) - {-1})
+        subjects = sorted(set(self.index["subject"]) - {UNKNOWN})
         if len(subjects) == 1:
             self.findings.add(SUBJECTS, f"all recordings are of subject {subjects[0]}")
         index = {name: np.array(column) for name, column in self.index.items()}
-        index["id"] = np.array(list(self.ids))
+        index["id"], labels = np.array(list(self.ids)), index["label"]
         for protocol in self.dataset.protocols:
+            index["label"] = labels_under(labels, self.dataset.classes, protocol)
             for part in _PARTS:
                 try:
                     rows_of(index, protocol, part)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,13 @@ def test_splits_that_came_with_the_files_are_counted(described: Description) -> 
     assert [split.name for split in protocols(Walks, described.store, "loso2")] == ["loso2"]
     with pytest.raises(UsageError, match="no protocol 'xview': choose one of xsub, theirs"):
         protocols(Walks, described.store, "xview")
+
+
+def test_recordings_of_other_classes_are_not_counted(described: Description) -> None:
+    (xsub,) = described.dataset.protocols
+    parts = [replace(xsub, classes=(name,)) for name in described.dataset.classes]
+    counted = [described.part(protocol, "train") for protocol in parts]
+    assert sum(counted) == described.part(xsub, "train") and max(counted) < sum(counted)
 
 
 def test_a_damaged_shard_is_named(described: Description) -> None:

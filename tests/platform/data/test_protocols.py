@@ -64,6 +64,20 @@ def test_a_split_that_is_named_like_an_alias_is_found(tmp_path: Path) -> None:
     assert find_protocol(Walks, store, "cross_subject").train == {"003"}
 
 
+def test_a_protocols_own_name_comes_before_what_it_is_an_alias_of(tmp_path: Path) -> None:
+    xsub, own = Walks.protocols[0], replace(Walks.protocols[0], name="CS")
+
+    class Both(Walks):
+        protocols = (xsub, own)
+
+    store = make_store(tmp_path)
+    assert find_protocol(Both, store, "cs") is own and Both.protocol("cs") is own
+    assert find_protocol(Both, store, "csub") is xsub
+    paths.write_json(tmp_path / stores.SPLITS, {"xsub": {"train": ["003"], "test": []}})
+    assert find_protocol(Both, store, "cs") is own
+    assert find_protocol(Both, store, "csub").train == {"003"}
+
+
 def test_a_split_by_ids(tmp_path: Path) -> None:
     protocol = find_protocol(Walks, make_store(tmp_path), "half")
     assert protocol.name == "Half"

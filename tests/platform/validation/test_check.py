@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -327,6 +328,18 @@ CLASSES: dict[str, tuple[dict[str, Any], str]] = {
     "name": (
         {"protocols": (Protocol("loso3", "subject", frozenset({1}), frozenset()),)},
         "protocol 'loso3': names losoN mean leave subject N out",
+    ),
+    "a class of its own": (
+        {"protocols": (replace(MadeUp.protocols[0], classes=("left", "up")),)},
+        "protocol 'xsub': classes names 'up', which is not one of the data set's",
+    ),
+    "a protocol's class twice": (
+        {"protocols": (replace(MadeUp.protocols[0], classes=("left", "left")),)},
+        "protocol 'xsub': classes holds a name twice",
+    ),
+    "one class of a protocol": (
+        {"protocols": (replace(MadeUp.protocols[0], classes="left"),)},
+        "protocol 'xsub': classes is 'left', expected a tuple",
     ),
 }
 
