@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -31,6 +31,9 @@ __all__ = [
     "discover_files",
     "load_pickle",
 ]
+
+
+Metric = Literal["top1", "mean_class"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +108,8 @@ class Dataset(ABC):
     fps: ClassVar[float | None] = None
     # height and width of the picture in whose pixels poses lie, where its samples do not say
     picture: ClassVar[tuple[int, int] | None] = None
+    # what its papers report: the share of recordings recognised, or its mean over the classes
+    metric: ClassVar[Metric] = "top1"
     licence: ClassVar[str] = ""  # one line: where to get it and under which terms
 
     @classmethod

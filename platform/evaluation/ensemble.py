@@ -7,7 +7,7 @@ Scores are joined by sample id, never by position. Source: the fusion of Levigty
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ import torch
 
 from skelray.platform import registry
 from skelray.platform.errors import DataError, UsageError
-from skelray.platform.evaluation.labelled import top_k
-from skelray.platform.evaluation.results import PRETRAINED
+from skelray.platform.evaluation import labelled
+from skelray.platform.evaluation.results import HEADLINES, PRETRAINED, metric_of
 from skelray.platform.evaluation.scores import Scores
 from skelray.platform.tables import aligned
 
@@ -83,10 +83,12 @@ class Fused:
 
     def table(self) -> str:
         """A row for each member and one for all together."""
-        rows = [["", "weight", "top-1", "top-5"]]
+        headline = HEADLINES[metric_of(self.members[0].about)]
+        rows = [["", "weight", *headline.values()]]
         for member, weight in zip(self.members, self.weights, strict=True):
-            rows.append([member.name, f"{weight:g}", *_shown(member.scores)])
-        rows.append([f"ensemble of {len(self.members)}", "", *_shown(self.scores)])
+            rows.append([member.name, f"{weight:g}", *_shown(member.scores, headline)])
+        together = f"ensemble of {len(self.members)}"
+        rows.append([together, "", *_shown(self.scores, headline)])
         return "\n".join(aligned(rows))
 
     def record(self) -> dict[str, Any]:
@@ -103,7 +105,7 @@ class Fused:
                 }
                 for member, weight in zip(self.members, self.weights, strict=True)
             ],
-            "figures": {f"{name}/top{k}": accuracy(self.scores, k) for k in (1, 5)},
+            "figures": {f"{name}/{key}": value for key, value in accuracies(self.scores).items()},
         }
 
 
@@ -134,13 +136,14 @@ def fuse(members: Sequence[Member], weights: Sequence[float]) -> Fused:
     return Fused(members=members, weights=weights, scores=fused)
 
 
-def accuracy(scores: Scores, k: int) -> float:
-    """Top-k in percent."""
-    return top_k(torch.tensor(scores.values), torch.tensor(scores.label), k)
+def accuracies(scores: Scores) -> dict[str, float]:
+    """In percent, by figures' names."""
+    return labelled.accuracies(torch.tensor(scores.values), torch.tensor(scores.label))
 
 
-def _shown(scores: Scores) -> list[str]:
-    return [f"{accuracy(scores, k):.1f}" for k in (1, 5)]
+def _shown(scores: Scores, headline: Iterable[str]) -> list[str]:
+    figures = accuracies(scores)
+    return [f"{figures[name]:.1f}" for name in headline]
 
 
 def _require_same(first: Member, member: Member) -> None:

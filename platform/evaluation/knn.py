@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from skelray.platform.errors import DataError
-from skelray.platform.evaluation.labelled import Labelled
+from skelray.platform.evaluation.labelled import Labelled, mean_class
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +68,14 @@ def vote(labels: Tensor) -> Tensor:
     return labels.gather(1, winner)[:, 0]
 
 
-def knn(train: Labelled, test: Labelled, ks: Sequence[int]) -> dict[int, float]:
-    """Top-1 accuracy in percent for each k, from one search."""
+def knn(train: Labelled, test: Labelled, ks: Sequence[int]) -> dict[int, dict[str, float]]:
+    """`top1` and `mean_class` in percent for each k, from one search."""
     neighbours = nearest(train.features, test.features, max(ks))
     labels = train.label[neighbours.index]
-    return {k: 100.0 * float((vote(labels[:, :k]) == test.label).double().mean()) for k in ks}
+    figures = {}
+    for k in ks:
+        predicted = vote(labels[:, :k])
+        right = (predicted == test.label).double()
+        top1 = 100.0 * float(right.mean())
+        figures[k] = {"top1": top1, "mean_class": mean_class(predicted, test.label)}
+    return figures

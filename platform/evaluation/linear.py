@@ -10,23 +10,26 @@ from torch import Tensor, nn
 
 from skelray.platform.data.order import epoch_permutation
 from skelray.platform.errors import UsageError
-from skelray.platform.evaluation.labelled import Labelled, moments, top_k
+from skelray.platform.evaluation.labelled import (
+    ClassifierResult,
+    Labelled,
+    accuracies,
+    moments,
+    top_k,
+)
 from skelray.platform.method import EvalRecipe, key_of
 from skelray.platform.optim import set_rate
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinearResult:
-    """Accuracies on the test part in percent, after the last epoch unless said."""
+class LinearResult(ClassifierResult):
+    """After the last epoch unless said."""
 
-    top1: float
-    top5: float
     top1_best: float  # the largest of the tests during training: selected on the test part
-    scores: Tensor  # (n_test, classes)
 
     def figures(self) -> dict[str, float]:
         """By name."""
-        return {"top1": self.top1, "top5": self.top5, "top1_best": self.top1_best}
+        return {**super().figures(), "top1_best": self.top1_best}
 
 
 def published_linear(
@@ -56,19 +59,13 @@ def published_linear(
             with torch.no_grad():
                 logits = head(test.features)
             tests.append(top_k(logits, test.label, 1))
-    return LinearResult(
-        top1=tests[-1],
-        top5=top_k(logits, test.label, 5),
-        top1_best=max(tests),
-        scores=logits,
-    )
+    return LinearResult(**accuracies(logits, test.label), top1_best=max(tests), scores=logits)
 
 
 def _require_constant_features(recipe: EvalRecipe) -> None:
     wrong = {
         "trainable": recipe.trainable != "head",
         "augment": recipe.augment,
-        "metric": recipe.metric != "top1",
     }
     for name, refused in wrong.items():
         if refused:

@@ -16,7 +16,13 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from skelray.platform.data.order import epoch_permutation
 from skelray.platform.errors import DataError
-from skelray.platform.evaluation.labelled import Labelled, moments, top_k
+from skelray.platform.evaluation.labelled import (
+    ClassifierResult,
+    Labelled,
+    accuracies,
+    moments,
+    top_k,
+)
 from skelray.platform.method import key_of
 from skelray.platform.optim import Schedule
 
@@ -29,18 +35,15 @@ _CHUNK = 4096  # rows whose logits are computed at once
 
 
 @dataclass(frozen=True, kw_only=True)
-class FastLinearResult:
-    """Accuracies on the test part in percent, and the learning rate they were reached with."""
+class FastLinearResult(ClassifierResult):
+    """With the learning rate that was chosen."""
 
-    top1: float
-    top5: float
     lr: float
-    scores: Tensor  # (n_test, classes)
     holdout: dict[float, float]  # learning rate -> top-1 on the holdout part, in percent
 
     def figures(self) -> dict[str, float]:
         """By name."""
-        return {"top1": self.top1, "top5": self.top5, "lr": self.lr}
+        return {**super().figures(), "lr": self.lr}
 
 
 def fast_linear(
@@ -52,14 +55,10 @@ def fast_linear(
     """
     require_choice(train.label, holdout, classes)
     fitted = _fit(train.where(~holdout), classes, RATES, seed)
-    lr, accuracies = _best_rate(fitted, train.where(holdout))
+    lr, on_holdout = _best_rate(fitted, train.where(holdout))
     logits = _fit(train, classes, (lr,), seed).logits(test.features)[:, 0]
     return FastLinearResult(
-        top1=top_k(logits, test.label, 1),
-        top5=top_k(logits, test.label, 5),
-        lr=lr,
-        scores=logits,
-        holdout=accuracies,
+        **accuracies(logits, test.label), lr=lr, scores=logits, holdout=on_holdout
     )
 
 
@@ -137,10 +136,10 @@ def _gradients(heads: _Heads, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor
 def _best_rate(heads: _Heads, holdout: Labelled) -> tuple[float, dict[float, float]]:
     """The rate of highest top-1; among equals the one of the smallest cross entropy."""
     logits = heads.logits(holdout.features)
-    scores, accuracies = [], {}
+    scores, found = [], {}
     for number, lr in enumerate(RATES):
         own = logits[:, number]
         loss = float(cross_entropy(own, holdout.label))
-        accuracies[lr] = top_k(own, holdout.label, 1) if math.isfinite(loss) else 0.0
-        scores.append((accuracies[lr], -loss if math.isfinite(loss) else -math.inf, lr))
-    return max(scores)[2], accuracies
+        found[lr] = top_k(own, holdout.label, 1) if math.isfinite(loss) else 0.0
+        scores.append((found[lr], -loss if math.isfinite(loss) else -math.inf, lr))
+    return max(scores)[2], found

@@ -83,6 +83,7 @@ class Plan:
             "protocol": self.source.protocol.name,
             "data_version": self.source.version,
             "classes": len(self.source.classes),
+            "metric": self.source.dataset.metric,
             **self._labelled,
             "checkpoint": str(self.checkpoint.path),
             "checkpoint_hash": paths.file_hash(self.checkpoint.path / "state.pt"),

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from skelray.platform.evaluation import pictures
 from skelray.platform.evaluation.knn import knn
-from skelray.platform.evaluation.labelled import Labelled
+from skelray.platform.evaluation.labelled import ClassifierResult, Labelled
 from skelray.platform.evaluation.linear import LinearResult, published_linear
 from skelray.platform.evaluation.linear_fast import FastLinearResult, fast_linear
-from skelray.platform.evaluation.logistic import LogisticResult, logistic_regression
+from skelray.platform.evaluation.logistic import logistic_regression
 from skelray.platform.evaluation.scores import Scores
 from skelray.platform.method import EvalRecipe
 
@@ -60,7 +60,7 @@ class LinearProbe(Measurement):
     name: str
 
     @abstractmethod
-    def fit(self, split: Split) -> LinearResult | FastLinearResult | LogisticResult:
+    def fit(self, split: Split) -> ClassifierResult:
         """Trains and tests the classifier."""
 
     def __call__(self, split: Split, place: Place) -> Iterator[tuple[str, Value]]:
@@ -79,6 +79,10 @@ class LinearProbe(Measurement):
             yield name, path
 
 
+def _named(probe: str, *further: str) -> frozenset[str]:
+    return frozenset(f"{probe}/{name}" for name in ("top1", "top5", "mean_class", *further))
+
+
 @dataclass(frozen=True, kw_only=True)
 class PublishedLinear(LinearProbe):
     """`linear`: the method's published recipe."""
@@ -86,7 +90,7 @@ class PublishedLinear(LinearProbe):
     seed: int
     recipe: EvalRecipe
     name: str = "linear"
-    figures: frozenset[str] = frozenset({"linear/top1", "linear/top5", "linear/top1_best"})
+    figures: frozenset[str] = _named("linear", "top1_best")
 
     def fit(self, split: Split) -> LinearResult:
         """Trains as published."""
@@ -100,7 +104,7 @@ class FastLinear(LinearProbe):
 
     seed: int
     name: str = "linear_fast"
-    figures: frozenset[str] = frozenset({"linear_fast/top1", "linear_fast/top5", "linear_fast/lr"})
+    figures: frozenset[str] = _named("linear_fast", "lr")
 
     def fit(self, split: Split) -> FastLinearResult:
         """Trains many rates at once."""
@@ -113,9 +117,9 @@ class Logistic(LinearProbe):
     """`linear_logistic`: scikit-learn's logistic regression, without any choice."""
 
     name: str = "linear_logistic"
-    figures: frozenset[str] = frozenset({"linear_logistic/top1", "linear_logistic/top5"})
+    figures: frozenset[str] = _named("linear_logistic")
 
-    def fit(self, split: Split) -> LogisticResult:
+    def fit(self, split: Split) -> ClassifierResult:
         """Solves it to the end."""
         return logistic_regression(split.train, split.test, len(split.classes))
 
@@ -129,12 +133,14 @@ class NearestNeighbours(Measurement):
 
     def __post_init__(self) -> None:
         """Names the figures."""
-        object.__setattr__(self, "figures", frozenset(f"knn{k}/top1" for k in self.ks))
+        names = (f"knn{k}/{name}" for k in self.ks for name in ("top1", "mean_class"))
+        object.__setattr__(self, "figures", frozenset(names))
 
     def __call__(self, split: Split, place: Place) -> Iterator[tuple[str, Value]]:
         """Searches the training part for neighbours of the test part."""
-        for k, top1 in knn(split.train, split.test, self.ks).items():
-            yield f"knn{k}/top1", top1
+        for k, figures in knn(split.train, split.test, self.ks).items():
+            for name, value in figures.items():
+                yield f"knn{k}/{name}", value
 
 
 @dataclass(frozen=True, kw_only=True)

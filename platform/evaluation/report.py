@@ -7,7 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from skelray.platform.evaluation import linear_fast
-from skelray.platform.evaluation.results import PRETRAINED, RANDOM, RAW, Evaluation, by_name
+from skelray.platform.evaluation.results import (
+    HEADLINES,
+    PRETRAINED,
+    RANDOM,
+    RAW,
+    Evaluation,
+    by_name,
+    metric_of,
+)
 from skelray.platform.tables import aligned
 
 _ENCODERS = {RANDOM: "random encoder (BatchNorm set)", PRETRAINED: "pretrained encoder"}
@@ -29,8 +37,7 @@ def table(*evaluations: Evaluation) -> str:
         return "\n".join(
             [*caption, "", f"nothing is measured: no recording of part {parts} has a label"]
         )
-    columns = {"linear top-1": "top1", "linear top-5": "top5"} if about["linear"] else {}
-    columns |= {f"KNN k={k}": f"knn{k}/top1" for k in about["knn"]}
+    columns = _columns(about)
     rows = [["", *columns]]
     for prefix, label in _labels(about).items():
         names = [f"{prefix}/{_full(name, prefix, about)}" for name in columns.values()]
@@ -38,6 +45,15 @@ def table(*evaluations: Evaluation) -> str:
             rows.append([label, *(_percent(figures, name) for name in names)])
     notes = [*_footnotes(about, figures), *_logistic(about, figures)] if about["linear"] else []
     return "\n".join([*caption, "", *aligned(rows), "", *notes]).rstrip()
+
+
+def _columns(about: Mapping[str, Any]) -> dict[str, str]:
+    """Heading of a column -> its figure's name, those of linear classifiers without the recipe."""
+    metric = metric_of(about)
+    shown = HEADLINES[metric] if about["linear"] else {}
+    columns = {f"linear {heading}": name for name, heading in shown.items()}
+    suffix = "" if metric == "top1" else f" {HEADLINES[metric][metric]}"
+    return columns | {f"KNN k={k}{suffix}": f"knn{k}/{metric}" for k in about["knn"]}
 
 
 def _labels(about: Mapping[str, Any]) -> dict[str, str]:
@@ -92,7 +108,7 @@ def _footnotes(about: Mapping[str, Any], figures: Figures) -> Iterator[str]:
         f"{epochs} epochs, last epoch"
     )
     if "fast" in about["linear"]:
-        yield f"{published}: {_published(figures)}"
+        yield f"{published}: {_each(about, figures, 'linear', _ENCODERS)}"
         return
     yield f"linear: {published}"
     if any(name.startswith(f"{RAW}/") for name in figures):
@@ -100,21 +116,19 @@ def _footnotes(about: Mapping[str, Any], figures: Figures) -> Iterator[str]:
         yield fast
 
 
-def _published(figures: Figures) -> str:
-    return _each(figures, "linear", _ENCODERS)
-
-
 def _logistic(about: Mapping[str, Any], figures: Figures) -> Iterator[str]:
     if "logistic" in about["linear"]:
         rows = {RAW: "raw coordinates", **_ENCODERS}
-        yield f"logistic regression (scikit-learn): {_each(figures, 'linear_logistic', rows)}"
+        each = _each(about, figures, "linear_logistic", rows)
+        yield f"logistic regression (scikit-learn): {each}"
 
 
-def _each(figures: Figures, recipe: str, rows: Mapping[str, str]) -> str:
-    """Top-1 and top-5 of one recipe in every row that has it."""
-    return "; ".join(
-        f"{label} {_percent(figures, f'{prefix}/{recipe}/top1')} top-1, "
-        f"{_percent(figures, f'{prefix}/{recipe}/top5')} top-5"
-        for prefix, label in rows.items()
-        if f"{prefix}/{recipe}/top1" in figures
-    )
+def _each(about: Mapping[str, Any], figures: Figures, recipe: str, rows: Mapping[str, str]) -> str:
+    """The headline figures of one recipe in every row that has it."""
+    found = []
+    for prefix, label in rows.items():
+        names = {f"{prefix}/{recipe}/{n}": h for n, h in HEADLINES[metric_of(about)].items()}
+        if any(name in figures for name in names):
+            each = (f"{_percent(figures, name)} {heading}" for name, heading in names.items())
+            found.append(f"{label} {', '.join(each)}")
+    return "; ".join(found)

@@ -16,6 +16,17 @@ RAW = "baseline/raw"
 RANDOM = "baseline/random"
 PRETRAINED = "eval"
 
+# data set's metric -> what tables show of a classifier: figure's name -> heading
+HEADLINES: Mapping[str, Mapping[str, str]] = {
+    "top1": {"top1": "top-1", "top5": "top-5"},
+    "mean_class": {"mean_class": "mean class", "top1": "top-1"},
+}
+
+
+def metric_of(about: Mapping[str, Any]) -> str:
+    """The metric of the data set that was measured; evaluations of earlier versions name none."""
+    return str(about.get("metric", "top1"))
+
 
 @dataclass
 class Evaluation:

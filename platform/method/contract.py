@@ -144,7 +144,6 @@ class EvalRecipe(BaseModel):
     smoothing: float = 0.0
     test_every: int = Field(default=5, gt=0)
     head_std: float | None = 0.02  # None: torch's initialisation
-    metric: Literal["top1", "mean_class"] = "top1"
     source: str = ""
 
 

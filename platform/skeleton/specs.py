@@ -165,7 +165,7 @@ SMARTHOME13 = SkeletonSpec(
 )  # fmt: skip
 
 # Smarthome's joints reversed, neck and mid-hip added as midpoints of the shoulders and the hips:
-# YangDi666/2s-AGCN-For-Daily-Living, data_gen/smarthome_gendata.py. From LCR-Net's 2D poses.
+# YangDi666/2s-AGCN-For-Daily-Living, data_gen/smarthome_gendata.py.
 _SMARTHOME15_EDGES = (
     (0, 13), (14, 13), (7, 14), (8, 14), (9, 7), (11, 9), (10, 8), (12, 10),
     (1, 13), (3, 1), (5, 3), (2, 13), (4, 2), (6, 4),
@@ -188,8 +188,6 @@ SMARTHOME15 = SkeletonSpec(
     centre=13,
     root=14,
     spine=(14, 13),
-    dimensions=2,
-    unit="pixel",
 )  # fmt: skip
 
 SKELETONS: Mapping[str, SkeletonSpec] = {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Set
+from typing import get_args
 
-from skelray.platform.dataset import Dataset, Protocol
+from skelray.platform.dataset import Dataset, Metric, Protocol
 from skelray.platform.validation.findings import Findings, Kind
 
 CLASS = Kind("error", "the data set's class")
@@ -47,6 +48,8 @@ def _contradictions(dataset: type[Dataset]) -> Iterator[str]:
         yield f"classes holds {twice[0]!r} twice"
     if dataset.persons < 1:
         yield f"persons is {dataset.persons}: at least 1"
+    if dataset.metric not in (metrics := get_args(Metric)):
+        yield f"metric is {dataset.metric!r}, expected one of {', '.join(metrics)}"
     for protocol in dataset.protocols:
         for problem in _mistyped(protocol) or [*_problems(protocol), *_classes(dataset, protocol)]:
             yield f"protocol {protocol.name!r}: {problem}"

@@ -18,6 +18,7 @@ from skelray.datasets.msr_action3d.dataset import MSRAction3D
 from skelray.datasets.ntu.dataset import NTU60
 from skelray.datasets.nwucla.dataset import NWUCLA
 from skelray.datasets.pyskl.dataset import NTU60HRNet
+from skelray.datasets.smarthome.dataset import Smarthome
 from skelray.platform.dataset import Dataset
 from skelray.platform.importing import ArrayFolder
 from skelray.platform.skeleton.specs import MSR_ACTION3D
@@ -66,6 +67,14 @@ def _skeleton(frames: int) -> bytes:
 def _nwucla(name: str) -> bytes:
     skeletons = _RNG.normal(size=(3, 20, 3)).round(4).tolist()
     return json.dumps({"file_name": name, "skeletons": skeletons, "label": 1}).encode()
+
+
+def _smarthome(frames: int) -> bytes:
+    def detection() -> dict[str, list[float]]:
+        return {f"pose{c}d": _RNG.normal(size=13 * c).round(4).tolist() for c in (2, 3)}
+
+    listed = [[detection() for _ in range((1, 0, 2)[frame % 3])] for frame in range(frames)]
+    return json.dumps({"njts": 13, "K": 9, "frames": listed}).encode()
 
 
 def _msr(frames: int) -> bytes:
@@ -129,11 +138,13 @@ def _zipped(files: Mapping[str, bytes]) -> bytes:
 def _all() -> list[Target]:
     skeletons = {f"S001C001P001R001A{n:03d}.skeleton": _skeleton(n) for n in (3, 6)}
     nwucla = {f"{name}.json": _nwucla(name) for name in ("a01_s01_e00_v01", "a01_s01_e01_v01")}
+    smarthome = {f"Enter_p02_r00_v0{n}_c01.json": _smarthome(n) for n in (2, 3)}
     msr = {f"a01_s0{n}_e01_skeleton3D.txt": _msr(n) for n in (2, 3)}
     return [
         Target("ntu", NTU60, skeletons),
         Target("ntu_zip", NTU60, {"a.zip": _zipped(skeletons), "b.zip": _zipped(skeletons)}),
         Target("nwucla", NWUCLA, nwucla),
+        Target("smarthome", Smarthome, smarthome),
         Target("msr_action3d", MSRAction3D, msr),
         Target("ctrgcn_stored", NTU60CTRGCN, {"NTU60_CS.npz": _ctrgcn(np.savez)}),
         Target("ctrgcn_compressed", NTU60CTRGCN, {"NTU60_CV.npz": _ctrgcn(np.savez_compressed)}),

@@ -54,6 +54,16 @@ def test_scores_are_joined_by_id_not_by_position() -> None:
     ]
 
 
+def test_the_data_sets_metric_comes_first() -> None:
+    first = FIRST.copy()
+    first[3] = [3, 1, 0]  # right on both of class 0 and on that of class 1, not on that of class 2
+    members = [member(first, metric="mean_class"), member(SECOND, "other", metric="mean_class")]
+    fused = fuse(members, [1.0, 0.0])
+    rows = [" ".join(line.split()) for line in fused.table().splitlines()]
+    assert (rows[0], rows[-1]) == ("weight mean class top-1", "ensemble of 2 66.7 75.0")
+    assert fused.record()["figures"]["eval/ensemble2s/mean_class"] == pytest.approx(200 / 3)
+
+
 def test_weights_are_recorded_and_decide() -> None:
     members = [member(FIRST, "x"), member(SECOND, "y")]
     record = fuse(members, [1.0, 0.0]).record()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import balanced_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from skelray.platform.errors import DataError
@@ -26,11 +27,14 @@ def part(n: int, seed: int, classes: int = 2) -> Labelled:
 def test_equals_scikit_learn_on_data_without_ties() -> None:
     train, test = part(300, 1), part(200, 2)
     figures = knn(train, test, (1, 19))  # two classes and an odd k: no ties
-    for k, top1 in figures.items():
+    for k, found in figures.items():
         reference = KNeighborsClassifier(k, metric="cosine", algorithm="brute")
         reference.fit(train.features.numpy(), train.label.numpy())
         expected = 100 * reference.score(test.features.numpy(), test.label.numpy())
-        assert top1 == pytest.approx(expected)
+        assert found["top1"] == pytest.approx(expected)
+        predicted = reference.predict(test.features.numpy())
+        balanced = balanced_accuracy_score(test.label.numpy(), predicted)
+        assert found["mean_class"] == pytest.approx(100 * balanced)
 
 
 def test_neighbours_equal_a_full_sort_whatever_the_blocks() -> None:

@@ -9,11 +9,18 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
 
 from skelray.platform.data.order import epoch_permutation
 from skelray.platform.errors import DataError, UsageError
 from skelray.platform.evaluation import linear
-from skelray.platform.evaluation.labelled import Labelled, moments, top_k
+from skelray.platform.evaluation.labelled import (
+    ClassifierResult,
+    Labelled,
+    mean_class,
+    moments,
+    top_k,
+)
 from skelray.platform.evaluation.linear import published_linear
 from skelray.platform.evaluation.linear_fast import RATES, fast_linear
 from skelray.platform.evaluation.logistic import logistic_regression
@@ -71,6 +78,30 @@ def slow_published(
     return (test.features.double().numpy() * share) @ weight + np.array(shares) @ bias
 
 
+def test_the_mean_over_classes_by_hand() -> None:
+    label = torch.tensor([0, 0, 0, 0, 3, 3, 5])  # classes 1, 2 and 4 do not occur
+    predicted = torch.tensor([0, 0, 0, 1, 3, 4, 2])
+    assert mean_class(predicted, label) == pytest.approx(100 * (3 / 4 + 1 / 2 + 0) / 3)
+    assert mean_class(label, label) == 100.0
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+def test_every_probe_gives_the_mean_over_classes_of_its_predictions() -> None:
+    train, test = gaussians(300, 6, 10, 2.5, seed=1), gaussians(200, 6, 10, 2.5, seed=2)
+    rare = torch.arange(200) % 9 == 0  # of most classes only a few are left
+    test = test.where((test.label < 2) | ((test.label < 5) & rare))
+    results: list[ClassifierResult] = [
+        published_linear(train, test, 6, RECIPE, seed=0),
+        fast_linear(train, test, train.subject == 0, 6, seed=0),
+        logistic_regression(train, test, 6),
+    ]
+    for result in results:
+        expected = balanced_accuracy_score(test.label.numpy(), result.scores.argmax(1).numpy())
+        figures = result.figures()
+        assert figures["mean_class"] == pytest.approx(100 * expected)
+        assert abs(figures["mean_class"] - figures["top1"]) > 1
+
+
 def test_published_recipe_equals_a_plain_loop() -> None:
     train, test = gaussians(150, 7, 12, 1.5, seed=1), gaussians(90, 7, 12, 1.5, seed=2)
     result = published_linear(train, test, 7, RECIPE, seed=3)
@@ -120,7 +151,7 @@ def test_incomplete_batches_are_dropped_unless_there_is_no_other() -> None:
 
 def test_recipes_that_need_more_than_features_are_refused() -> None:
     part = gaussians(40, 5, 4, 1.0, seed=1)
-    for update in ({"trainable": "all"}, {"augment": True}, {"metric": "mean_class"}):
+    for update in ({"trainable": "all"}, {"augment": True}):
         with pytest.raises(UsageError, match=next(iter(update))):
             published_linear(part, part, 5, RECIPE.model_copy(update=update), seed=0)
 

@@ -19,7 +19,7 @@ from skelray.platform.data.source import Source
 from skelray.platform.dataset import Protocol
 from skelray.platform.errors import DataError, UsageError
 from skelray.platform.evaluation import Evaluation, evaluate, probes, table
-from skelray.platform.evaluation.ensemble import Member, accuracy
+from skelray.platform.evaluation.ensemble import Member, accuracies
 from skelray.platform.evaluation.features import Features, extract, part_views, raw_features
 from skelray.platform.evaluation.plan import Plan
 from skelray.platform.training import checkpoint
@@ -63,9 +63,10 @@ def test_evaluation_from_checkpoint_to_table(
 
     evaluation = evaluate(config, source, trained, folder)
     rows = ("eval", "eval/motion", "baseline/random", "baseline/random/motion", "baseline/raw")
-    knn = {f"{row}/knn{k}/top1" for row in rows for k in (1, 5)}
-    fast = {f"{row}/linear_fast/{name}" for row in rows for name in ("top1", "top5", "lr")}
-    published = {f"{r}/linear/{n}" for r in rows[:4] for n in ("top1", "top5", "top1_best")}
+    both, all_three = ("top1", "mean_class"), ("top1", "top5", "mean_class")
+    knn = {f"{row}/knn{k}/{name}" for row in rows for k in (1, 5) for name in both}
+    fast = {f"{row}/linear_fast/{name}" for row in rows for name in (*all_three, "lr")}
+    published = {f"{r}/linear/{n}" for r in rows[:4] for n in (*all_three, "top1_best")}
     assert evaluation.figures.keys() == knn | fast | published
     assert evaluation.figures["baseline/raw/linear_fast/top1"] > 60
     assert evaluation.figures["eval/linear/top1"] > 40
@@ -88,8 +89,8 @@ def check_scores(evaluation: Evaluation, folder: Path) -> None:
     for output, row in (("joint", "eval"), ("motion", "eval/motion")):
         for recipe in ("linear", "linear_fast"):
             member = Member.open(folder, output, recipe)
-            for k in (1, 5):
-                assert accuracy(member.scores, k) == evaluation.figures[f"{row}/{recipe}/top{k}"]
+            for name, value in accuracies(member.scores).items():
+                assert value == evaluation.figures[f"{row}/{recipe}/{name}"]
             numbers = [int(name.removeprefix("r")) for name in member.scores.id]
             assert numbers == sorted(numbers) and len(numbers) == evaluation.about["test"]
 

@@ -78,6 +78,25 @@ def test_without_a_linear_recipe_there_are_no_such_columns() -> None:
     assert shown[-1] == "pretrained encoder 73.1"
 
 
+def test_the_data_sets_metric_comes_first() -> None:
+    figures = {
+        "baseline/raw/linear_fast/top1": 66.2,  # of an earlier version, which knew top-1 only
+        "eval/linear/top1": 78.0,
+        "eval/linear/mean_class": 61.4,
+        "eval/linear_logistic/top1": 80.0,
+        "eval/linear_logistic/mean_class": 63.0,
+        "eval/knn1/top1": 73.1,
+        "eval/knn1/mean_class": 55.5,
+    }
+    about = ABOUT | {"metric": "mean_class", "knn": [1], "linear": ["published", "logistic"]}
+    shown = [" ".join(x.split()) for x in table(Evaluation(Path("x"), about, figures)).splitlines()]
+    assert shown[3] == "linear mean class linear top-1 KNN k=1 mean class"
+    assert shown[5:7] == ["raw coordinates - 66.2 -", "pretrained encoder 61.4 78.0 55.5"]
+    assert shown[-1] == (
+        "logistic regression (scikit-learn): pretrained encoder 63.0 mean class, 80.0 top-1"
+    )
+
+
 def test_outputs_evaluated_together_are_named() -> None:
     rows = lines(first_output="joint-motion", outputs=["joint-motion", "joint", "motion"])
     assert "pretrained encoder, joint-motion 78.0 100.0 73.1 70.0" in rows

@@ -168,7 +168,8 @@ def test_skeletons_without_a_spine_or_in_a_plane_are_refused() -> None:
         Preprocessing(name="energy_ranked")(flat, COCO)
     with pytest.raises(UsageError, match="coco has no spine"):
         Preprocessing(name="energy_ranked", parameters=UNTURNED)(flat, COCO)
-    done = Preprocessing(name="energy_ranked", parameters=UNTURNED)(flat, SMARTHOME15)
+    pixels = replace(SMARTHOME15, dimensions=2, unit="pixel")
+    done = Preprocessing(name="energy_ranked", parameters=UNTURNED)(flat, pixels)
     assert done.frames.shape == (3, 2, 15, 2)
 
 

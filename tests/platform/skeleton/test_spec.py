@@ -113,6 +113,7 @@ def test_two_dimensional_and_derived_skeletons():
     assert (SMARTHOME13.n_joints, SMARTHOME13.joints[12]) == (13, "head")
     assert SMARTHOME15.joints[:2] == ("head", "left shoulder")
     assert SMARTHOME15.joints[13:] == ("neck", "mid hip")
+    assert SMARTHOME15.flip == (0, *(2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11), 13, 14)
 
 
 def test_get_skeleton_lists_the_known_names():

@@ -296,6 +296,10 @@ def test_a_folder_without_recordings() -> None:
 CLASSES: dict[str, tuple[dict[str, Any], str]] = {
     "a class twice": ({"classes": ("a", "b", "a")}, "classes holds 'a' twice"),
     "no persons": ({"persons": 0}, "persons is 0: at least 1"),
+    "metric": (
+        {"metric": "top5"},
+        "metric is 'top5', expected one of top1, mean_class",
+    ),
     "one class": ({"classes": "wave"}, "classes is 'wave', expected a tuple: write ('wave',)"),
     "one protocol": (
         {"protocols": Protocol("p", "camera", frozenset({1}), frozenset())},

@@ -1,0 +1,3 @@
+"""Toyota Smarthome; see README.md."""
+
+DATASETS = {"smarthome": "dataset:Smarthome"}
