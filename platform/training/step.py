@@ -70,7 +70,7 @@ class Stepper:
         self.scaler.step(self.optimiser)
         self.scaler.update()
         self._after([step for step, _ in steps], progress)
-        return {**_averaged(steps), "train/grad_norm": norm}
+        return {**_averaged(steps), **_clips_read(batches), "train/grad_norm": norm}
 
     def _accumulate(
         self, batch: Batch, progress: Progress, share: float, *, last: bool
@@ -135,6 +135,12 @@ class Stepper:
             name: all_gather_rows(torch.cat([step.carry[name] for step in steps])) for name in names
         }
         self.method.after_step(carry, progress)
+
+
+def _clips_read(batches: Sequence[Batch]) -> dict[str, Tensor]:
+    """The share of a step's clips that could be decoded, in percent, where it has clips."""
+    there = [batch.clip_ok for batch in batches if batch.clip_ok is not None]
+    return {"data/clips_read_pct": 100 * torch.cat(there).float().mean()} if there else {}
 
 
 def _averaged(steps: Sequence[tuple[Step, float]]) -> dict[str, Tensor]:
