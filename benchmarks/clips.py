@@ -22,7 +22,7 @@ import torch
 
 from skelray.datasets.synthetic.dataset import Synthetic
 from skelray.platform.clips.sampling import random_frames
-from skelray.platform.data.clip_preparation import person_square
+from skelray.platform.data.persons import person_square
 from skelray.platform.dataset import SkeletonSample
 from skelray.platform.method import Draws
 from skelray.platform.video.compress import Compressed, compress, crop

@@ -10,6 +10,7 @@ from pathlib import Path
 from skelray.platform import cluster, paths, registry
 from skelray.platform.config import DataConfig
 from skelray.platform.data import clip_preparation
+from skelray.platform.data.boxes import read_boxes
 from skelray.platform.data.clips import MANIFEST as CLIPS_MANIFEST
 from skelray.platform.data.clips import ClipKind, ClipStore, clips_path
 from skelray.platform.data.prepare import TASK_CPUS, prepare
@@ -40,21 +41,29 @@ def prepare_dataset(name: str, raw: Path | None, *, size: str = "", fresh: bool 
 
 
 def prepare_clips(
-    name: str, clips: str, videos: Path | None = None, *, size: str = "", fresh: bool = False
+    name: str,
+    clips: str,
+    videos: Path | None = None,
+    boxes: Path | None = None,
+    *,
+    size: str = "",
+    fresh: bool = False,
 ) -> ClipStore:
     """Makes the clips of a prepared data set; the videos of generated ones are drawn first.
 
     `clips` is their kind, such as person-256; `videos` the folder of the videos, where the
-    recordings do not say where they lie.
+    recordings do not say where they lie; `boxes` a file that `skelray boxes` made.
     """
     kind = ClipKind.parse(clips)
     require_video()
     dataset = registry.load_dataset(name)
     store = Store.open(store_path(dataset, size), dataset)
     find = _finder(name, size, videos)
+    if boxes is not None:
+        read_boxes(boxes)  # before Ray starts
     room = partial(cluster.require_room, "clips", workers=1, cpus=clip_preparation.TASK_CPUS)
     with cluster.connected(room):
-        return clip_preparation.prepare_clips(store, dataset, kind, find, fresh=fresh)
+        return clip_preparation.prepare_clips(store, dataset, kind, find, boxes=boxes, fresh=fresh)
 
 
 def _finder(name: str, size: str, videos: Path | None) -> Callable[[SkeletonSample], Path | None]:

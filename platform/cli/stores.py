@@ -26,6 +26,9 @@ def prepare_command(
     videos: Annotated[
         Path | None, typer.Option(help="Folder of the videos, ID.mp4 or ID_rgb.avi.")
     ] = None,
+    boxes: Annotated[
+        Path | None, typer.Option(help="Cut clips by these boxes instead of joints, FILE.parquet.")
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Prepare again from the start.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -36,8 +39,10 @@ def prepare_command(
     from skelray.platform.data.summary import skipped_lines
     from skelray.platform.preparation import prepare_clips, prepare_dataset
 
-    if videos and not clips:
-        raise UsageError("--videos is for --clips: name their kind, such as --clips person-256")
+    if (videos or boxes) and not clips:
+        raise UsageError(
+            "--videos and --boxes are for --clips: name their kind, such as --clips person-256"
+        )
     if clips:
         ClipKind.parse(clips)
     kind = registry.load_dataset(dataset)
@@ -54,7 +59,7 @@ def prepare_command(
     for line in skipped_lines(store.manifest["skipped"], store.path):
         typer.echo(line)
     if clips:
-        made = prepare_clips(dataset, clips, videos, size=size, fresh=fresh)
+        made = prepare_clips(dataset, clips, videos, boxes, size=size, fresh=fresh)
         typer.echo(f"{len(made)} clips in {made.path}")
         for line in skipped_lines(made.manifest["skipped"], made.path):
             typer.echo(line)

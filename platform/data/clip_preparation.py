@@ -9,14 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray.data
-import torch
 from filelock import FileLock
 
 from skelray.platform import paths
-from skelray.platform.clips.boxes import joints_box, square_box
 from skelray.platform.data import store
+from skelray.platform.data.boxes import read_boxes
 from skelray.platform.data.clips import (
     MANIFEST,
     VERSION,
@@ -26,11 +24,10 @@ from skelray.platform.data.clips import (
     file_of,
     write_index,
 )
+from skelray.platform.data.persons import Persons
 from skelray.platform.dataset import Dataset, SkeletonSample
 from skelray.platform.errors import DataError
-from skelray.platform.preprocessing.pose_2d import pixels
 from skelray.platform.progress import progress_bar
-from skelray.platform.skeleton.spec import SkeletonSpec
 
 TASK_CPUS = 1.0  # that Ray reserves for a task
 _TOGETHER = 16  # recordings of one task
@@ -42,18 +39,20 @@ def prepare_clips(
     kind: ClipKind,
     find: Callable[[SkeletonSample], Path | None],
     *,
+    boxes: Path | None = None,
     fresh: bool = False,
 ) -> ClipStore:
     """Makes the clips of a prepared data set, or opens them where they are complete.
 
-    `find` gives the video of a recording, in Ray's tasks. Damaged and missing ones are listed in
-    the manifest with the reason; DataError where none is left. Ray must be connected.
+    `find` gives the video of a recording, in Ray's tasks; `boxes` is a file of a detector's boxes,
+    which are taken instead of the joints. Damaged and missing videos are listed in the manifest
+    with the reason; DataError where none is left. Ray must be connected.
     """
     target = clips_path(source.path, kind)
     target.mkdir(parents=True, exist_ok=True)
     with FileLock(target / ".lock"):
         if fresh or not _complete(target, source):
-            _prepare(source, dataset, kind, target, find)
+            _prepare(source, dataset, kind, target, find, boxes)
     return ClipStore.open(target, source.version)
 
 
@@ -71,9 +70,10 @@ def _prepare(
     kind: ClipKind,
     target: Path,
     find: Callable[[SkeletonSample], Path | None],
+    boxes: Path | None,
 ) -> None:
     (target / MANIFEST).unlink(missing_ok=True)
-    rows, skipped = _make(source, dataset, kind, target, find)
+    rows, skipped = _make(source, dataset, kind, target, find, boxes)
     if not rows:
         reason = next(iter(skipped.values()), "the data set holds no recordings")
         raise DataError(f"none of {len(skipped)} recordings has a clip: {reason}")
@@ -101,6 +101,7 @@ def _make(
     kind: ClipKind,
     target: Path,
     find: Callable[[SkeletonSample], Path | None],
+    boxes: Path | None,
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """One Ray Data task per few recordings; returns the index's rows, and what is left out."""
     tasks = [
@@ -112,7 +113,8 @@ def _make(
     def work(task: dict[str, Any]) -> dict[str, Any]:
         samples = list(store.read_shard(Path(task["shard"]), dataset))
         some = samples[task["start"] : task["start"] + _TOGETHER]
-        return {"reports": json.dumps([_clip(one, dataset, kind, target, find) for one in some])}
+        persons = Persons(dataset.skeleton, read_boxes(boxes) if boxes else None)
+        return {"reports": json.dumps([_clip(one, kind, target, find, persons) for one in some])}
 
     stream = ray.data.from_items(tasks, override_num_blocks=len(tasks)).map(
         work, num_cpus=TASK_CPUS
@@ -129,30 +131,12 @@ def _make(
     return rows, dict(sorted(skipped.items()))
 
 
-def person_square(
-    sample: SkeletonSample, skeleton: SkeletonSpec, height: int, width: int
-) -> tuple[int, int, int, int]:
-    """The square around all joints of all frames, in a video of this size.
-
-    Joints outside the picture count as at its edge. The whole picture where there are no joints.
-    """
-    if not len(sample.xyz):
-        return (0, 0, width, height)
-    size = np.array([width, height], np.float32)
-    scale = size / (sample.width or width, sample.height or height)
-    joints = pixels(sample, skeleton) * scale
-    inside = np.where(joints != 0, joints.clip(1, size - 1), 0)
-    extent = joints_box(torch.from_numpy(inside)[None])
-    left, top, right, bottom = square_box(extent, torch.tensor([[height, width]]))[0].tolist()
-    return left, top, right, bottom
-
-
 def _clip(
     sample: SkeletonSample,
-    dataset: type[Dataset],
     kind: ClipKind,
     target: Path,
     find: Callable[[SkeletonSample], Path | None],
+    persons: Persons,
 ) -> dict[str, Any]:
     """Makes one clip; its row of the index, or why it is left out."""
     # PyAV and OpenCV are loaded where videos are made
@@ -166,7 +150,7 @@ def _clip(
     file = target / file_of(sample.id)
     try:
         seen = probe(path)
-        person = person_square(sample, dataset.skeleton, seen.height, seen.width)
+        person = persons.square(sample, seen.height, seen.width)
         if kind.shows == "person":
             made = crop(path, file, box=person, size=kind.size)
         else:

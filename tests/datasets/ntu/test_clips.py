@@ -18,7 +18,7 @@ import cv2
 from skelray.datasets.ntu.dataset import NTU60
 from skelray.platform.clips.joints import to_box
 from skelray.platform.clips.transforms import Clip, crop, flip, random_box
-from skelray.platform.data.clip_preparation import person_square
+from skelray.platform.data.persons import person_square
 from skelray.platform.dataset import RawItem
 from skelray.platform.method import Draws
 from skelray.platform.preprocessing.pose_2d import pixels

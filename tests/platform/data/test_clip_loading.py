@@ -17,10 +17,10 @@ pytest.importorskip("cv2", reason="OpenCV is of the extra [video]")
 from skelray.platform.clips.joints import joints_in_clip
 from skelray.platform.data.cache import Cache
 from skelray.platform.data.clip_loading import ClipData, ClipLoader
-from skelray.platform.data.clip_preparation import person_square
 from skelray.platform.data.clip_reading import ClipReader
 from skelray.platform.data.clips import ClipKind, ClipStore, file_of, write_index
 from skelray.platform.data.loading import Sampling
+from skelray.platform.data.persons import person_square
 from skelray.platform.dataset import SkeletonSample
 from skelray.platform.errors import DataError, UsageError
 from skelray.platform.method import Batch, ClipSpec, key_of

@@ -15,6 +15,7 @@ pytest.importorskip("cv2", reason="OpenCV is of the extra [video]")
 
 from skelray.platform import cluster
 from skelray.platform.data import caching, clip_preparation
+from skelray.platform.data.boxes import VideoBoxes, write_boxes
 from skelray.platform.data.clip_loading import ClipData, ClipLoader
 from skelray.platform.data.clip_reading import ClipReader
 from skelray.platform.data.clips import ClipKind, ClipStore, clips_path
@@ -145,6 +146,26 @@ def test_a_clip_of_another_version_is_refused(store: Store, clips: ClipStore) ->
         DataError, match=r"no clips at .*: run `skelray prepare store --clips person-30"
     ):
         ClipStore.open(clips_path(store.path, ClipKind("person", 30)), store.version)
+
+
+def test_a_detectors_boxes_replace_the_joints(store: Store, tmp_path: Path) -> None:
+    boxes = np.zeros((20, 5), np.float32)
+    boxes[4:, :4] = (100, 60, 180, 140)  # of pictures twice as large as the video
+    found = {
+        "000": VideoBoxes(boxes, 2 * HEIGHT, 2 * WIDTH),
+        "002": VideoBoxes(boxes * 0, 240, 400),
+    }
+    write_boxes(tmp_path / "boxes.parquet", found, about={})
+    clips = clip_preparation.prepare_clips(
+        store,
+        Films,
+        ClipKind("person", 40),
+        lambda sample: Path(sample.clip or ""),
+        boxes=tmp_path / "boxes.parquet",
+    )
+    assert clips.columns["id"].tolist() == ["000", "002"]
+    assert clips.columns["person"].tolist() == [[48, 28, 92, 72], [0, 0, WIDTH, HEIGHT]]
+    assert "has none of 004" in clips.manifest["skipped"]["004"]
 
 
 @pytest.mark.parametrize("name", ["person", "person-0", "head-20", "person-255", "whole-"])
