@@ -20,7 +20,7 @@ from skelray.platform.data.order import steps_per_epoch
 from skelray.platform.data.source import Source, data_spec
 from skelray.platform.dataset import Dataset, SkeletonSample
 from skelray.platform.errors import DataError, UsageError
-from skelray.platform.method import Batch, Method, Phase, Progress, Ragged, key_of
+from skelray.platform.method import Batch, ClipSpec, Method, Phase, Progress, Ragged, key_of
 from skelray.platform.training.build import build_method
 from skelray.platform.training.step import Stepper
 
@@ -102,10 +102,12 @@ def made_up_batch(method: Method, dataset: type[Dataset], use: str, count: int) 
         id="made up",
         frame_bodies=np.full(_FRAMES, persons, dtype=np.int32),
         xyz=generator.normal(size=shape).astype(np.float32),
+        color_xy=generator.uniform(1, 500, (*shape[:2], 2)).astype(np.float32),
         score=np.ones(shape[:2], dtype=np.float32),
     )
+    inputs = method.inputs(use)
     skeletons = {}
-    for name, preprocessing in method.inputs(use).skeletons.items():
+    for name, preprocessing in inputs.skeletons.items():
         done = preprocessing(sample, skeleton)
         frames = torch.from_numpy(done.frames)
         skeletons[name] = Ragged(
@@ -122,7 +124,23 @@ def made_up_batch(method: Method, dataset: type[Dataset], use: str, count: int) 
         key=torch.tensor([key_of(i) for i in range(count)]),
         skeletons=skeletons,
         label=torch.arange(count) % method.data.classes if method.data.classes else None,
+        **(_made_up_clips(inputs.clip, count) if inputs.clip else {}),
     )
+
+
+def _made_up_clips(spec: ClipSpec, count: int) -> dict[str, torch.Tensor]:
+    """The fields of a batch's clips, of pictures of 500 pixels."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (count, spec.frames, spec.size, spec.size, 3)
+    frames = torch.arange(spec.frames).repeat(count, 1) % _FRAMES
+    return {
+        "clip": torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8),
+        "clip_index": frames,
+        "pose_index": frames,
+        "clip_box": torch.tensor([[0.0, 0.0, 500.0, 500.0]]).repeat(count, 1),
+        "clip_hw": torch.full((count, 2), 500),
+        "clip_ok": torch.ones(count, dtype=torch.bool),
+    }
 
 
 def _step_seconds(method: Method, phase: Phase, batch: Batch) -> float:
