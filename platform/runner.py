@@ -48,6 +48,7 @@ def run(config: RunConfig, *, fresh: bool = False) -> tuple[Path, Evaluation]:
             pass
     with cluster.connected(partial(make_ready, config)):
         source = open_source(config.data)
+        check_clips(config, source)
         build_caches(config, source)
         check_evaluation(config, source, build_method(config, source.spec))
         folder = run_folder(config, source)
@@ -120,6 +121,24 @@ def make_ready(config: RunConfig) -> None:
 def require_evaluation_room(config: RunConfig) -> None:
     """UsageError where Ray has too little for the actors that extract features."""
     cluster.require_room("evaluation", workers=config.evaluation.workers, cpus=ACTOR_CPUS)
+
+
+def check_clips(config: RunConfig, source: Source) -> None:
+    """UsageError unless the run names clips where the method reads them, and only there."""
+    method = build_method(config, source.spec)
+    uses = [phase.name for phase in method.phases()] + list(method.outputs)
+    reads = any(method.inputs(use).clip for use in uses)
+    if reads and source.clips is None:
+        raise UsageError(
+            f"method {config.name} reads RGB clips: name those that are prepared, such as "
+            "data.clips=person-256"
+        )
+    if source.clips is None:
+        return
+    if not reads:
+        raise UsageError(f"method {config.name} reads no RGB clips: leave data.clips out")
+    if skipped := len(source.clips.manifest["skipped"]):
+        print(f"{skipped} recordings have no clip and take no part: {source.clips.path}")
 
 
 def build_caches(config: RunConfig, source: Source) -> None:

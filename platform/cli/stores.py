@@ -38,6 +38,7 @@ def prepare_command(
     from skelray.platform.data.store import MANIFEST, Store
     from skelray.platform.data.summary import skipped_lines
     from skelray.platform.preparation import prepare_clips, prepare_dataset
+    from skelray.platform.video.required import require_video
 
     if (videos or boxes) and not clips:
         raise UsageError(
@@ -45,10 +46,11 @@ def prepare_command(
         )
     if clips:
         ClipKind.parse(clips)
+        require_video()
     kind = registry.load_dataset(dataset)
     path = store_path(kind, size)
     there = (path / MANIFEST).exists() and not fresh
-    if there and clips and raw is None:  # only the clips are asked for
+    if clips and raw is None and (path / MANIFEST).exists():  # only the clips are asked for
         store = Store.open(path, kind)
     else:
         store = prepare_dataset(dataset, raw, size=size, fresh=fresh)

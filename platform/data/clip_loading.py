@@ -15,7 +15,7 @@ from torch import Tensor
 from skelray.platform.data.cache import Cache
 from skelray.platform.data.clip_reading import ClipReader, Plan
 from skelray.platform.data.loading import Residency, ResidentData, ResidentField, Sampling
-from skelray.platform.errors import UsageError
+from skelray.platform.errors import DataError, UsageError
 from skelray.platform.method.batch import Batch
 from skelray.platform.method.draws import Draws
 
@@ -59,8 +59,14 @@ class ClipData:
         return self.reader.fill(batch, pending.plan, pending.clip, problems)
 
     def batch(self, rows: np.ndarray, *, labels: bool) -> Batch:
-        """The recordings of these rows (N,), on the device, as an evaluation reads them."""
-        return self.finish(self.begin(rows, None), labels=labels)
+        """The recordings of these rows (N,), on the device, as an evaluation reads them.
+
+        DataError where a clip cannot be read: a figure must not be of black pictures.
+        """
+        pending = self.begin(rows, None)
+        if problem := next((said for task in pending.tasks if (said := task.result())), ""):
+            raise DataError(f"{problem}: prepare the clips again, the damaged one is made anew")
+        return self.finish(pending, labels=labels)
 
     def keys(self, rows: np.ndarray) -> Tensor:
         """(N,) int64, from which draws are made."""

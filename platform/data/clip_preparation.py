@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +19,7 @@ from skelray.platform.data.boxes import read_boxes
 from skelray.platform.data.clips import (
     MANIFEST,
     VERSION,
+    VIDEOS,
     ClipKind,
     ClipStore,
     clips_path,
@@ -30,7 +32,6 @@ from skelray.platform.errors import DataError
 from skelray.platform.progress import progress_bar
 
 TASK_CPUS = 1.0  # that Ray reserves for a task
-_TOGETHER = 16  # recordings of one task
 
 
 def prepare_clips(
@@ -42,26 +43,19 @@ def prepare_clips(
     boxes: Path | None = None,
     fresh: bool = False,
 ) -> ClipStore:
-    """Makes the clips of a prepared data set, or opens them where they are complete.
+    """Makes the clips of a prepared data set; those that are there and whole are kept.
 
     `find` gives the video of a recording, in Ray's tasks; `boxes` is a file of a detector's boxes,
-    which are taken instead of the joints. Damaged and missing videos are listed in the manifest
-    with the reason; DataError where none is left. Ray must be connected.
+    which are taken instead of the joints; `fresh` makes every clip anew. Damaged and missing videos
+    are listed in the manifest with the reason; DataError where none is left. Ray must be connected.
     """
     target = clips_path(source.path, kind)
     target.mkdir(parents=True, exist_ok=True)
     with FileLock(target / ".lock"):
-        if fresh or not _complete(target, source):
-            _prepare(source, dataset, kind, target, find, boxes)
+        if fresh:
+            shutil.rmtree(target / VIDEOS, ignore_errors=True)
+        _prepare(source, dataset, kind, target, find, boxes)
     return ClipStore.open(target, source.version)
-
-
-def _complete(target: Path, source: store.Store) -> bool:
-    """True where the clips of this version are there."""
-    if not (target / MANIFEST).exists():
-        return False
-    manifest = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
-    return (manifest.get("version"), manifest.get("data_version")) == (VERSION, source.version)
 
 
 def _prepare(
@@ -103,18 +97,17 @@ def _make(
     find: Callable[[SkeletonSample], Path | None],
     boxes: Path | None,
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """One Ray Data task per few recordings; returns the index's rows, and what is left out."""
+    """One Ray Data task per shard; returns the index's rows, and what is left out."""
     tasks = [
-        {"shard": os.fspath(shard), "start": start}
+        {"shard": os.fspath(shard)}
         for shard, about in zip(source.shards, source.manifest["shards"], strict=True)
-        for start in range(0, about["rows"], _TOGETHER)
+        if about["rows"]
     ]
 
     def work(task: dict[str, Any]) -> dict[str, Any]:
-        samples = list(store.read_shard(Path(task["shard"]), dataset))
-        some = samples[task["start"] : task["start"] + _TOGETHER]
         persons = Persons(dataset.skeleton, read_boxes(boxes) if boxes else None)
-        return {"reports": json.dumps([_clip(one, kind, target, find, persons) for one in some])}
+        samples = store.read_shard(Path(task["shard"]), dataset)
+        return {"reports": json.dumps([_clip(one, kind, target, find, persons) for one in samples])}
 
     stream = ray.data.from_items(tasks, override_num_blocks=len(tasks)).map(
         work, num_cpus=TASK_CPUS
@@ -150,10 +143,11 @@ def _clip(
     file = target / file_of(sample.id)
     try:
         seen = probe(path)
-        person = persons.square(sample, seen.height, seen.width)
         if kind.shows == "person":
+            person = persons.square(sample, seen.height, seen.width)
             made = crop(path, file, box=person, size=kind.size)
         else:
+            person = persons.square_or_picture(sample, seen.height, seen.width)
             made = compress(path, file, short_side=kind.size)
     except (DataError, OSError) as error:
         return {"id": sample.id, "skipped": str(error)}

@@ -89,8 +89,10 @@ class ClipReader:
             return moved.flatten(1).round().long()
         assert poses is not None, "box=joints needs the field of the joints"
         joints = chosen_joints(poses, pose, self.source[row])
-        inside = to_box(joints, shown, size.flip(1))
-        return square_box(joints_box(inside), size)
+        places = to_box(joints, shown, size.flip(1))
+        # a pose estimator's mistake must not ask for a box of a thousand pictures
+        side = size.flip(1)[:, None, None, None]
+        return square_box(joints_box(torch.clamp(places, -side, 2 * side)), size)
 
     def decode(self, plan: Plan, clip: Tensor, pool: ThreadPoolExecutor) -> list[Future[str]]:
         """Begins to fill `clip` (N, T, S, S, 3) uint8, which is black; one task per recording.
@@ -114,7 +116,9 @@ class ClipReader:
             return str(error)
         if replaced:
             self._say(f"{self.store.file(row)}: {replaced} of {len(frames)} frames are replaced")
-        resized(cut(pictures, (left, top, right, bottom)), self.spec.size, into=into)
+        for one, picture in zip(into, pictures, strict=True):  # boxes may be large
+            whole = cut(picture[None], (left, top, right, bottom))
+            resized(whole, self.spec.size, into=one[None])
         return ""
 
     def fill(self, batch: Batch, plan: Plan, clip: Tensor, problems: Sequence[str]) -> Batch:

@@ -24,6 +24,7 @@ from skelray.platform.errors import DataError, UsageError
 from skelray.platform.method.draws import key_of
 
 VERSION = 1
+RECIPE = 1  # of the pictures: raised where the same video and box would give others
 MANIFEST = "manifest.json"
 INDEX = "index.parquet"
 VIDEOS = "videos"
@@ -37,6 +38,7 @@ _COLUMNS: dict[str, pa.DataType] = {
     "width": pa.int64(),
     "source_height": pa.int64(),
     "source_width": pa.int64(),
+    "source": pa.string(),  # SHA-256 of its file
     "shown": pa.list_(pa.int64(), 4),  # box of the source's pictures that the clip shows
     "person": pa.list_(pa.int64(), 4),  # square around the persons there, of all frames
     "nbytes": pa.int64(),
@@ -78,7 +80,9 @@ class ClipStore:
     def open(cls, path: Path, data_version: str) -> ClipStore:
         """The clips of the store of that version; DataError says what to do where they are not."""
         name = path.parent.name
-        make = f"run `skelray prepare {name.partition('-')[0]} --clips {path.name}` first"
+        dataset, _, size = name.partition("-")
+        sized = f"{dataset} --size {size}" if size else dataset
+        make = f"run `skelray prepare {sized} --clips {path.name}` first"
         try:
             manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
             table = pq.read_table(path / INDEX, schema=SCHEMA)
@@ -134,7 +138,8 @@ def write_index(folder: Path, rows: list[dict[str, Any]]) -> str:
     pq.write_table(table, scratch)
     scratch.replace(folder / INDEX)
     # bytes may differ between versions of the encoder
-    return paths.short_hash([{k: v for k, v in row.items() if k != "nbytes"} for row in ordered])
+    shows = [{name: row[name] for name in sorted(row) if name != "nbytes"} for row in ordered]
+    return paths.short_hash([RECIPE, shows])
 
 
 def _array(column: pa.Array) -> np.ndarray:

@@ -34,6 +34,13 @@ class Persons:
             raise DataError(f"the file of boxes has none of {sample.id}: complete it")
         return detected_square(self.boxes[sample.id], height, width)
 
+    def square_or_picture(self, sample: SkeletonSample, height: int, width: int) -> Square:
+        """The whole picture where nothing says where the persons are."""
+        try:
+            return self.square(sample, height, width)
+        except DataError:
+            return (0, 0, width, height)
+
 
 def person_square(
     sample: SkeletonSample, skeleton: SkeletonSpec, height: int, width: int
@@ -45,7 +52,8 @@ def person_square(
     if not len(sample.xyz):
         return (0, 0, width, height)
     scale = np.array([width, height]) / (sample.width or width, sample.height or height)
-    joints = _inside(pixels(sample, skeleton) * scale, height, width)
+    joints = pixels(sample, skeleton) * scale
+    joints = np.where(joints != 0, joints.clip(1, (width - 1, height - 1)), 0)
     return _square(joints_box(torch.from_numpy(joints)[None]), height, width)
 
 
@@ -55,14 +63,12 @@ def detected_square(found: VideoBoxes, height: int, width: int) -> Square:
     The whole picture where the detector found nobody.
     """
     scale = np.array([width, height]) / (found.width, found.height)
-    corners = _inside(found.boxes[:, :4].reshape(-1, 2, 2) * scale, height, width)
-    boxes = torch.from_numpy(corners.reshape(1, -1, 4))
-    return _square(frames_box(boxes), height, width)
-
-
-def _inside(points: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Points (…, 2) that lie outside the picture at its edge; coordinates of 0 are missing."""
-    return np.where(points != 0, points.clip(1, (width - 1, height - 1)), 0)
+    boxes = found.boxes[found.boxes[:, :4].any(axis=1), :4]
+    # a box may begin at the picture's edge: its 0 is not a missing coordinate
+    corners = (boxes.reshape(-1, 2, 2) * scale).clip(1, (width - 1, height - 1))
+    if not len(corners):
+        return (0, 0, width, height)
+    return _square(frames_box(torch.from_numpy(corners.reshape(1, -1, 4))), height, width)
 
 
 def _square(extent: Tensor, height: int, width: int) -> Square:

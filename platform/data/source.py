@@ -48,6 +48,8 @@ class Source:
     protocol: Protocol
     store: Store
     clips: ClipStore | None = None
+    decoders: int = 0  # threads that decode clips; 0: the cores
+    frames_in_flight: int = 4096  # that a batch of an evaluation may have
 
     @classmethod
     def open(cls, config: DataConfig) -> Source:
@@ -58,7 +60,14 @@ class Source:
         if not config.clips:
             return cls(dataset, protocol, store)
         folder = clips_path(store.path, ClipKind.parse(config.clips))
-        return cls(dataset, protocol, store, ClipStore.open(folder, store.version))
+        return cls(
+            dataset,
+            protocol,
+            store,
+            ClipStore.open(folder, store.version),
+            config.decoders,
+            config.frames_in_flight,
+        )
 
     @property
     def version(self) -> str:
@@ -105,14 +114,18 @@ class Source:
         inputs: Inputs,
         device: torch.device,
         residency: Residency = "host",
-        *,
-        threads: int = 0,
     ) -> ResidentData | ClipData:
-        """The recordings as batches of these inputs; `threads` decode clips."""
+        """The recordings as batches of these inputs."""
         caches, reader = self.caches(inputs), self.clip_reader(inputs)
         if reader is None:
             return ResidentData(caches, device, residency)
-        return ClipData(caches, reader, device, residency, threads=threads)
+        return ClipData(caches, reader, device, residency, threads=self.decoders)
+
+    def largest_batch(self, inputs: Inputs, wanted: int) -> int:
+        """`wanted` recordings, or fewer where the clips of so many have too many frames."""
+        if inputs.clip is None:
+            return wanted
+        return min(wanted, max(1, self.frames_in_flight // inputs.clip.frames))
 
     def clip_reader(self, inputs: Inputs) -> ClipReader | None:
         """Reads the clips of these inputs, if they have any.

@@ -59,7 +59,8 @@ class Embedding:
             return ""
         data = self.source.data(method.inputs(output), self.device)
         pieces = []
-        for chunk in np.array_split(rows, -(-len(rows) // self.config.evaluation.batch)):
+        batch = self.source.largest_batch(method.inputs(output), self.config.evaluation.batch)
+        for chunk in np.array_split(rows, -(-len(rows) // batch)):
             views = method.eval_views(data.batch(chunk, labels=False), output)
             pieces.append(method.features(views, [output])[output].float().cpu().numpy())
         stem = self.folder / FOLDER / f"tsne-{output}-step-{step:08d}"

@@ -96,6 +96,8 @@ def extract(
         needed = np.unique(np.concatenate([rows[part] for part, _ in missing]))
         names = sorted({name for _, name in missing})
         actor = {"checkpoint": checkpoint, "source": source, "outputs": names}
+        for name in names:
+            batch = source.largest_batch(method.inputs(name), batch)
         size = min(workers, -(-len(needed) // batch))
         with connected():
             pool = _pool(size, num_cpus, num_gpus)
@@ -133,7 +135,7 @@ def part_views(
     """The views of one output over a part, on the CPU, in nearly equal batches up to `batch`."""
     data = source.data(method.inputs(output), torch.device("cpu"))
     rows = source.rows(_first_cache(source, method, output).index, part)
-    for chunk in _chunks(rows, batch):
+    for chunk in _chunks(rows, source.largest_batch(method.inputs(output), batch)):
         yield method.eval_views(data.batch(chunk, labels=False), output)
 
 

@@ -121,7 +121,8 @@ class Plan:
         if self.config.evaluation.baselines:
             untrained = partial(random_checkpoint, self.config, self.source, self.folder)
             yield from self._encoder_rows(RANDOM, _Encoder(self, untrained))
-            yield Row(RAW, self._raw, [*self._raw_linear(), *self._neighbours()])
+            if not self.method.inputs(next(iter(self.method.outputs))).clip:
+                yield Row(RAW, self._raw, [*self._raw_linear(), *self._neighbours()])
 
     def _encoder_rows(self, prefix: str, encoder: _Encoder) -> Iterator[Row]:
         pictured = prefix == PRETRAINED and self.config.evaluation.pictures

@@ -86,7 +86,7 @@ def phase_loader(
             in_flight=settings.frames_in_flight,
         )
         return loader, sampling.steps
-    data = source.data(inputs, device, settings.residency, threads=settings.decoders)
+    data = source.data(inputs, device, settings.residency)
     if isinstance(data, ClipData):
         return ClipLoader(data, sampling, in_flight=settings.frames_in_flight), sampling.steps
     return ResidentLoader(data, sampling), sampling.steps

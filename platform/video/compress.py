@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 
-from skelray.platform.errors import DataError
+from skelray.platform.data.clips import RECIPE
+from skelray.platform.paths import file_hash
 from skelray.platform.video.cropping import Box, cut, resized
-from skelray.platform.video.reading import VideoInfo, frames_in_order, probe
+from skelray.platform.video.reading import UnreadableVideo, VideoInfo, frames_in_order, probe
 from skelray.platform.video.writing import SEEKABLE, write_video
 
 
@@ -30,6 +30,7 @@ class Compressed:
     width: int
     source_height: int
     source_width: int
+    source: str  # SHA-256 of its file
     box: Box  # of the source's pictures that it shows
     nbytes: int
 
@@ -37,13 +38,17 @@ class Compressed:
 def compress(source: Path, target: Path, *, short_side: int) -> Compressed:
     """The whole picture as H.264, its shorter side `short_side` pixels, never enlarged.
 
-    Frame count and rate stay. DataError where the source is damaged. The recipe of
+    Frame count and rate stay. UnreadableVideo where the source is damaged. The recipe of
     open-mmlab/mmaction2, tools/data/skeleton/compress_nturgbd.py: x264 at its default quality.
     """
     seen = probe(source)
     scale = min(1.0, short_side / min(seen.height, seen.width))
     height, width = (2 * round(side * scale / 2) for side in (seen.height, seen.width))
-    frames = (frame.reformat(width=width, height=height) for frame in frames_in_order(source))
+    frames = (
+        # by way of RGB: the source may have another range or matrix of colours
+        frame.reformat(width, height, format="rgb24", interpolation="BICUBIC").to_ndarray()
+        for frame in frames_in_order(source)
+    )
     return _write(source, seen, target, frames, (0, 0, seen.width, seen.height), (height, width))
 
 
@@ -51,7 +56,7 @@ def crop(source: Path, target: Path, *, box: Box, size: int) -> Compressed:
     """`box` of every picture as H.264 of `size` x `size` pixels, black outside the picture.
 
     Frame count and rate stay; a key frame in twelve, as training reads frames here and there.
-    DataError where the source is damaged.
+    UnreadableVideo where the source is damaged.
     """
     pictures = (frame.to_ndarray(format="rgb24")[None] for frame in frames_in_order(source))
     frames = (resized(cut(one, box), size, shrink_by_area=True)[0] for one in pictures)
@@ -62,21 +67,21 @@ def _write(
     source: Path,
     seen: VideoInfo,
     target: Path,
-    frames: Iterable[np.ndarray | av.VideoFrame],
+    frames: Iterable[np.ndarray],
     box: Box,
     size: tuple[int, int],
     options: dict[str, str] | None = None,
 ) -> Compressed:
-    """Writes the video, unless the one asked for is there."""
-    made_of = {"source": source.name, "bytes": source.stat().st_size, "box": box, "size": size}
-    comment = json.dumps(made_of)
-    there = probe(target) if target.exists() else None
-    if there is None or there.comment != comment or there.frames != seen.frames:
+    """Writes the video, unless the one asked for is there, and whole."""
+    digest = file_hash(source)
+    comment = json.dumps({"source": digest, "box": box, "size": size, "recipe": RECIPE})
+    there = _whole(target)
+    if there is None or (there.comment, there.frames) != (comment, seen.frames):
         write_video(target, frames, rate=seen.rate, options=options, comment=comment)
         there = probe(target)
     if there.frames != seen.frames:
         target.unlink()
-        raise DataError(f"{source}: {there.frames} of {seen.frames} frames were written")
+        raise UnreadableVideo(f"{source}: {there.frames} of {seen.frames} frames can be decoded")
     return Compressed(
         frames=there.frames,
         rate=float(there.rate),
@@ -84,6 +89,15 @@ def _write(
         width=there.width,
         source_height=seen.height,
         source_width=seen.width,
+        source=digest,
         box=box,
         nbytes=target.stat().st_size,
     )
+
+
+def _whole(target: Path) -> VideoInfo | None:
+    """What is there already; None where nothing is, or something damaged."""
+    try:
+        return probe(target) if target.exists() else None
+    except UnreadableVideo:
+        return None

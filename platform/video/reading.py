@@ -40,7 +40,9 @@ def probe(path: Path) -> VideoInfo:
     """Reads the file's structure without decoding; UnreadableVideo where it is no whole video."""
     with _opened(path) as (container, stream):
         return VideoInfo(
-            frames=sum(packet.size > 0 for packet in container.demux(stream)),
+            frames=sum(
+                packet.size > 0 and not packet.is_discard for packet in container.demux(stream)
+            ),
             height=stream.height,
             width=stream.width,
             rate=stream.average_rate or Fraction(0),
@@ -51,17 +53,23 @@ def probe(path: Path) -> VideoInfo:
 def frames_in_order(path: Path) -> Iterator[av.VideoFrame]:
     """Every frame; UnreadableVideo where the file is damaged or ends before it says it does."""
     with _opened(path) as (container, stream):
-        said, count, size = stream.frames, 0, (stream.width, stream.height)
-        for frame in container.decode(stream):
-            if (frame.width, frame.height) != size:
-                raise UnreadableVideo(
-                    f"{path}: frame {count} is {frame.width} x {frame.height}, not "
-                    f"{size[0]} x {size[1]}"
-                )
-            count += 1
-            yield frame
-        if count < said or not count:
-            raise UnreadableVideo(f"{path} ends after {count} of {said} frames: get the file again")
+        count, cut_away, last = 0, 0, -1
+        size = (stream.width, stream.height)
+        for packet in container.demux(stream):
+            cut_away += packet.is_discard  # the file's own list leaves these out
+            for frame in packet.decode():
+                if (frame.width, frame.height) != size:
+                    raise UnreadableVideo(
+                        f"{path}: frame {count} is {frame.width} x {frame.height}, not "
+                        f"{size[0]} x {size[1]}"
+                    )
+                count, last = count + 1, _number(frame, stream)
+                yield frame
+        # a camera may leave out frames, so that there are fewer than its times say
+        if max(count, last + 1) + cut_away < stream.frames or not count:
+            raise UnreadableVideo(
+                f"{path} ends after {count} of {stream.frames} frames: get the file again"
+            )
 
 
 def read_frames(path: Path, indices: np.ndarray) -> tuple[np.ndarray, int]:
@@ -84,7 +92,7 @@ def read_frames(path: Path, indices: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _decodable(path: Path, wanted: set[int]) -> dict[int, np.ndarray]:
-    """The wanted frames that can be decoded, else all that can; UnreadableVideo where none can."""
+    """The wanted frames that can be decoded, else another; UnreadableVideo where none can."""
     found: dict[int, np.ndarray] = {}
     others: dict[int, np.ndarray] = {}
     with _opened(path) as (container, stream):

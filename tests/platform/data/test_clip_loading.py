@@ -231,8 +231,8 @@ def test_damaged_clips_are_black_counted_and_named(
 ) -> None:
     of = data(damaged, poses, sampling="central")
     with caplog.at_level(logging.WARNING):
-        batch = of.batch(np.array([0, 1, 2]), labels=False)
-        of.batch(np.array([1, 2]), labels=False)
+        batch = of.finish(of.begin(np.array([0, 1, 2]), None), labels=False)
+        of.finish(of.begin(np.array([1, 2]), None), labels=False)
     assert len(batch) == 3
     assert batch.clip is not None
     assert batch.clip_ok is not None
@@ -244,7 +244,22 @@ def test_damaged_clips_are_black_counted_and_named(
     assert any("000.mp4" in line for line in said)
     assert any("001.mp4" in line and "No such file" in line for line in said)
     with pytest.raises(DataError, match=r"no clip of a batch of 2 can be read: .*000.mp4"):
-        of.batch(np.array([0, 1]), labels=False)
+        of.finish(of.begin(np.array([0, 1]), None), labels=False)
+    with pytest.raises(DataError, match=r"000.mp4 .*: prepare the clips again"):
+        of.batch(np.array([0, 2]), labels=False)  # an evaluation
+
+
+def test_a_joint_far_away_asks_for_no_box_of_a_thousand_pictures(
+    clips: ClipStore, poses: Cache
+) -> None:
+    frames = poses.frames.copy()
+    frames[:, 0, 3] = (30000, 3e38)
+    batch = data(clips, replace(poses, frames=frames), box="joints", sampling="central").batch(
+        np.array([0, 1]), labels=False
+    )
+    assert batch.clip_box is not None
+    sides = batch.clip_box[:, 2:] - batch.clip_box[:, :2]
+    assert float(sides.max()) < 5 * WIDTH
 
 
 def test_recordings_without_a_clip_are_refused_by_number(clips: ClipStore, poses: Cache) -> None:

@@ -121,12 +121,13 @@ def test_finished_clips_are_only_opened_and_others_made_again(
 ) -> None:
     made = {row: clips.file(row).stat().st_mtime_ns for row in range(len(clips))}
     assert prepare_clips(store, PERSON).version == clips.version
-    (clips.path / "manifest.json").unlink()  # as after an interruption
+    (clips.path / "manifest.json").write_text("{")  # as after an interruption
+    clips.file(1).write_bytes(b"after a power cut")
     clips.file(2).unlink()
     again = prepare_clips(store, PERSON)
     assert again.version == clips.version
     now = {row: again.file(row).stat().st_mtime_ns for row in range(len(again))}
-    assert [row for row in made if now[row] != made[row]] == [2]
+    assert [row for row in made if now[row] != made[row]] == [1, 2]
 
 
 def test_videos_may_lie_elsewhere(store: Store, raw: Path, tmp_path: Path) -> None:
@@ -166,6 +167,10 @@ def test_a_detectors_boxes_replace_the_joints(store: Store, tmp_path: Path) -> N
     assert clips.columns["id"].tolist() == ["000", "002"]
     assert clips.columns["person"].tolist() == [[48, 28, 92, 72], [0, 0, WIDTH, HEIGHT]]
     assert "has none of 004" in clips.manifest["skipped"]["004"]
+    again = prepare_clips(store, ClipKind("person", 40))  # by joints now
+    assert len(again) == 4
+    assert again.version != clips.version
+    assert again.columns["person"][0].tolist() != [48, 28, 92, 72]
 
 
 @pytest.mark.parametrize("name", ["person", "person-0", "head-20", "person-255", "whole-"])

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("av", reason="PyAV is of the extra [video]")
+av = pytest.importorskip("av", reason="PyAV is of the extra [video]")
 cv2 = pytest.importorskip("cv2", reason="OpenCV is of the extra [video]")
 
 from skelray.platform.errors import DataError  # noqa: E402
 from skelray.platform.video.compress import compress, crop  # noqa: E402
 from skelray.platform.video.cropping import cut, resized  # noqa: E402
-from skelray.platform.video.reading import frames_in_order, probe  # noqa: E402
+from skelray.platform.video.reading import frames_in_order, probe, read_frames  # noqa: E402
 from skelray.platform.video.writing import write_video  # noqa: E402
 
 COUNT, HEIGHT, WIDTH = 12, 120, 200
@@ -78,6 +78,22 @@ def test_a_video_that_is_there_is_kept_and_another_made_again(source: Path, tmp_
     assert target.stat().st_mtime_ns == made
     assert crop(source, target, box=(0, 0, 90, 90), size=60).box == (0, 0, 90, 90)
     assert target.stat().st_mtime_ns != made
+
+
+def test_colours_stay_whatever_range_the_source_has(tmp_path: Path) -> None:
+    source, colour = tmp_path / "full.avi", (200, 120, 40)
+    with av.open(source, mode="w") as container:
+        stream = container.add_stream("mjpeg", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuvj420p"
+        picture = np.full((64, 64, 3), colour, np.uint8)
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    compress(source, tmp_path / "a.mp4", short_side=32)
+    crop(source, tmp_path / "b.mp4", box=(0, 0, 64, 64), size=32)
+    for name in ("a.mp4", "b.mp4"):
+        found, _ = read_frames(tmp_path / name, np.array([0, 2]))
+        assert np.abs(found.mean(axis=(0, 1, 2)) - colour).max() < 6
 
 
 def test_a_damaged_source_leaves_nothing(source: Path, tmp_path: Path) -> None:
