@@ -16,6 +16,8 @@ from skelray.platform.errors import DataError
 from skelray.platform.preprocessing.pose_2d import pixels
 from skelray.platform.skeleton.spec import SkeletonSpec
 
+MARGIN = 0.25  # heads and hands reach beyond their joints: a tenth, as published, cuts them
+
 Square = tuple[int, int, int, int]  # left, top, right, bottom in pixels of the video
 
 
@@ -72,5 +74,6 @@ def detected_square(found: VideoBoxes, height: int, width: int) -> Square:
 
 
 def _square(extent: Tensor, height: int, width: int) -> Square:
-    left, top, right, bottom = square_box(extent, torch.tensor([[height, width]]))[0].tolist()
+    picture = torch.tensor([[height, width]])
+    left, top, right, bottom = square_box(extent, picture, MARGIN)[0].tolist()
     return left, top, right, bottom

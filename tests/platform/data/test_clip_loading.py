@@ -146,7 +146,7 @@ def test_joints_lie_on_the_square_that_the_clip_shows(
         grey = batch.clip[n, t].float().mean(dim=-1).numpy()
         expected = 100 + 5 * int(batch.clip_index[n, t])
         middle = grey[int((top + bottom) / 2), int((left + right) / 2)]
-        assert middle == pytest.approx(min(expected, 255), abs=10)
+        assert middle == pytest.approx(min(expected, 255), abs=15)  # H.264 smooths steps
         # the edges of what is bright are those of the joints, to a pixel
         bright = grey > (expected + 16) / 2
         ys, xs = np.nonzero(bright)

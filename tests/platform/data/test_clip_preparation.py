@@ -94,9 +94,9 @@ def test_clips_show_the_square_around_the_joints(clips: ClipStore) -> None:
         HEIGHT,
         WIDTH,
     )
-    # joints at 1 and at 3 * 19 + 40 = 97 across; half of 96 * 1.1 around (48.75, 50)
+    # joints at 1 and at 3 * 19 + 40 = 97 across; half of 96 * 1.25 around (49, 50)
     box = clips.columns["shown"][row]
-    assert np.abs(box - [-4, -2, 101, 102]).max() <= 1
+    assert np.abs(box - [-11, -10, 109, 110]).max() <= 1
     np.testing.assert_array_equal(box, clips.columns["person"][row])
     frames = [frame.to_ndarray(format="rgb24") for frame in frames_in_order(clips.file(row))]
     assert len(frames) == LENGTHS[0]
@@ -165,12 +165,12 @@ def test_a_detectors_boxes_replace_the_joints(store: Store, tmp_path: Path) -> N
         boxes=tmp_path / "boxes.parquet",
     )
     assert clips.columns["id"].tolist() == ["000", "002"]
-    assert clips.columns["person"].tolist() == [[48, 28, 92, 72], [0, 0, WIDTH, HEIGHT]]
+    assert clips.columns["person"].tolist() == [[45, 25, 95, 75], [0, 0, WIDTH, HEIGHT]]
     assert "has none of 004" in clips.manifest["skipped"]["004"]
     again = prepare_clips(store, ClipKind("person", 40))  # by joints now
     assert len(again) == 4
     assert again.version != clips.version
-    assert again.columns["person"][0].tolist() != [48, 28, 92, 72]
+    assert again.columns["person"][0].tolist() != [45, 25, 95, 75]
 
 
 @pytest.mark.parametrize("name", ["person", "person-0", "head-20", "person-255", "whole-"])
