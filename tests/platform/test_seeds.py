@@ -26,7 +26,7 @@ def test_every_seed_runs_once_and_the_figures_are_summarised(
         return tmp_path / f"run-{config.seed}", Evaluation(tmp_path / "x.json", {}, figures)
 
     def opened(_: Any) -> SimpleNamespace:
-        return SimpleNamespace(store=SimpleNamespace(version="v1"))
+        return SimpleNamespace(version="v1")
 
     monkeypatch.setattr(seeds, "run", run)
     monkeypatch.setattr(cluster, "connected", lambda check: nullcontext())
