@@ -35,7 +35,7 @@ def prepare_dataset(name: str, raw: Path | None, *, size: str = "", fresh: bool 
         raise UsageError(f"data set {name} needs --raw FOLDER: {dataset.licence}")
     if not raw.exists():
         raise UsageError(f"--raw {raw} does not exist")
-    raw = raw.resolve()
+    raw = raw.absolute()  # tasks run elsewhere
     room = partial(cluster.require_room, "preparation", workers=1, cpus=TASK_CPUS)
     with cluster.connected(room):
         return prepare(dataset, raw, store_path(dataset, size), fresh=fresh)
@@ -61,7 +61,7 @@ def prepare_clips(
     store = Store.open(store_path(dataset, size), dataset)
     find = _finder(name, size, videos)
     if boxes is not None:
-        boxes = boxes.resolve()  # tasks run elsewhere
+        boxes = boxes.absolute()
         read_boxes(boxes)  # what is wrong is said before Ray starts
     room = partial(cluster.require_room, "clips", workers=1, cpus=clip_preparation.TASK_CPUS)
     with cluster.connected(room):
@@ -71,7 +71,7 @@ def prepare_clips(
 def _finder(name: str, size: str, videos: Path | None) -> Callable[[SkeletonSample], Path | None]:
     """Where the video of a recording lies."""
     if videos is not None:
-        by_id = find_videos(videos.resolve())
+        by_id = find_videos(videos.absolute())
         return lambda sample: by_id.get(sample.id)
     dataset = registry.load_dataset(name)()
     if dataset.renders:
