@@ -18,7 +18,14 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 STORED = HERE / "ratios.json"
-SCRIPTS = ("training_step.py", "streams.py", "probes.py", "prepare.py", "whole_run.py")
+SCRIPTS = (
+    "training_step.py",
+    "streams.py",
+    "probes.py",
+    "prepare.py",
+    "clips.py",
+    "whole_run.py",
+)
 MOVED = 0.2
 
 Ratios = Mapping[str, float]
