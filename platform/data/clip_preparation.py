@@ -52,29 +52,25 @@ def prepare_clips(
     target = clips_path(source.path, kind)
     target.mkdir(parents=True, exist_ok=True)
     with FileLock(target / ".lock"):
+        (target / MANIFEST).unlink(missing_ok=True)  # first: what is under way is not whole
         if fresh:
             shutil.rmtree(target / VIDEOS, ignore_errors=True)
-        _prepare(source, dataset, kind, target, find, boxes)
+        rows, skipped = _make(source, dataset, kind, target, find, boxes)
+        _write_manifest(source, target, rows, skipped)
     return ClipStore.open(target, source.version)
 
 
-def _prepare(
-    source: store.Store,
-    dataset: type[Dataset],
-    kind: ClipKind,
-    target: Path,
-    find: Callable[[SkeletonSample], Path | None],
-    boxes: Path | None,
+def _write_manifest(
+    source: store.Store, target: Path, rows: list[dict[str, Any]], skipped: dict[str, str]
 ) -> None:
-    (target / MANIFEST).unlink(missing_ok=True)
-    rows, skipped = _make(source, dataset, kind, target, find, boxes)
+    """Writes the index and what is said of it; DataError where no clip could be made."""
     if not rows:
         reason = next(iter(skipped.values()), "the data set holds no recordings")
         raise DataError(f"none of {len(skipped)} recordings has a clip: {reason}")
     lengths = {row["id"]: row.pop("poses") for row in rows}
     manifest = {
         "version": VERSION,
-        "dataset": dataset.name,
+        "dataset": source.manifest["dataset"],
         "data_version": source.version,
         "clips": len(rows),
         "clips_version": write_index(target, rows),

@@ -105,11 +105,6 @@ class ClipStore:
         """Identity of the clips: equal where the same recordings show the same."""
         return str(self.manifest["clips_version"])
 
-    @property
-    def kind(self) -> ClipKind:
-        """What they show."""
-        return ClipKind.parse(self.path.name)
-
     def rows(self, ids: np.ndarray) -> np.ndarray:
         """The row (n,) of each of these recordings; -1 where it has no clip."""
         known = {name: row for row, name in enumerate(self.columns["id"])}

@@ -17,7 +17,7 @@ SEEKABLE = {"g": "12", "bf": "0", "tune": "fastdecode"}
 
 def write_video(
     path: Path,
-    frames: Iterable[np.ndarray | av.VideoFrame],
+    frames: Iterable[np.ndarray],
     *,
     rate: Fraction | int,
     codec: str = "libx264",
@@ -28,7 +28,7 @@ def write_video(
 
     Args:
         path: its ending names the container (`.mp4`, `.avi`); folders are made.
-        frames: (H, W, 3) uint8 RGB, or PyAV's; H and W even, the same in all.
+        frames: (H, W, 3) uint8 RGB; H and W even, the same in all.
         rate: frames per second.
         codec: of FFmpeg.
         options: of the codec.
@@ -60,19 +60,15 @@ def write_video(
     return count
 
 
-def _picture(
-    frame: np.ndarray | av.VideoFrame, stream: VideoStream, *, first: bool
-) -> av.VideoFrame:
+def _picture(frame: np.ndarray, stream: VideoStream, *, first: bool) -> av.VideoFrame:
     """The frame as PyAV's; the first one sets the video's size."""
-    if isinstance(frame, np.ndarray):
-        frame = av.VideoFrame.from_ndarray(frame, format="rgb24")
+    height, width = frame.shape[:2]
     if first:
-        if frame.width % 2 or frame.height % 2:
-            raise ValueError(f"frames of {frame.width} x {frame.height}: both must be even")
-        stream.width, stream.height = frame.width, frame.height
-    if (frame.width, frame.height) != (stream.width, stream.height):
+        if width % 2 or height % 2:
+            raise ValueError(f"frames of {width} x {height}: both must be even")
+        stream.width, stream.height = width, height
+    if (width, height) != (stream.width, stream.height):
         raise ValueError(
-            f"a frame of {frame.width} x {frame.height} in a video of "
-            f"{stream.width} x {stream.height}"
+            f"a frame of {width} x {height} in a video of {stream.width} x {stream.height}"
         )
-    return frame
+    return av.VideoFrame.from_ndarray(frame, format="rgb24")
