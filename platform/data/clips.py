@@ -24,7 +24,7 @@ from skelray.platform.errors import DataError, UsageError
 from skelray.platform.method.draws import key_of
 
 VERSION = 1
-RECIPE = 1  # of the pictures: raised where the same video and box would give others
+RECIPE = 2  # of the pictures: raised where the same video and box would give others
 MANIFEST = "manifest.json"
 INDEX = "index.parquet"
 VIDEOS = "videos"

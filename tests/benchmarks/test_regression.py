@@ -46,7 +46,7 @@ def test_what_rose_is_no_failure(regression: ModuleType) -> None:
 
 def test_ratios_of_every_script_are_stored(regression: ModuleType) -> None:
     stored = json.loads(regression.STORED.read_text())
-    assert tuple(stored) == regression.SCRIPTS
+    assert set(stored) == set(regression.SCRIPTS)
     for ratios in stored.values():
         assert ratios and all(value > 0 for value in ratios.values())
 
