@@ -20,6 +20,8 @@ os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its warnings speak to Ray's developers
 os.environ.setdefault("RAY_DISABLE_DOCKER_CPU_WARNING", "1")
+# workers are what runs here for; Ray would let everything else on the machine come first (15)
+os.environ.setdefault("RAY_worker_niceness", "0")
 # Ray would print the machine's stack on SIGTERM, which is no failure; faulthandler stays
 os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")
 
@@ -211,6 +213,8 @@ def _environment() -> dict[str, dict[str, str]]:
     given = (job.get("runtime_env") or {}).get("env_vars") or {}
     names = ("SKELRAY_HOME", "MLFLOW_TRACKING_URI", "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S")
     shared = {name: os.environ[name] for name in names if name in os.environ and name not in given}
+    if "SKELRAY_HOME" in shared:
+        shared["SKELRAY_HOME"] = os.fspath(paths.home())  # workers run in folders of Ray's
     return {"env_vars": shared}
 
 

@@ -69,6 +69,16 @@ def test_variables_that_a_submitted_job_sets_are_not_set_twice(
     assert submitted["MLFLOW_TRACKING_URI"] == "http://tracking:5000"
 
 
+def test_workers_get_the_home_as_it_is_seen_from_here(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They run in folders of Ray's, where a relative path leads elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SKELRAY_HOME", "home")
+    monkeypatch.delenv("RAY_JOB_CONFIG_JSON_ENV_VAR", raising=False)
+    assert cluster._environment()["env_vars"]["SKELRAY_HOME"] == str(tmp_path / "home")
+
+
 @pytest.mark.parametrize(
     ("offers", "asked", "workers", "cpus", "given"),
     [
