@@ -15,7 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Optimiser(BaseModel):
-    """What torch's optimiser is built with; `lr` is the rate at the method's global batch."""
+    """What torch's optimiser is built with; `lr` is the rate at the method's global batch.
+
+    Without `decay_vectors` no weight decay acts on tensors of fewer than two dimensions: biases,
+    normalisations, slopes of PReLUs.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -25,10 +29,13 @@ class Optimiser(BaseModel):
     nesterov: bool = False
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = Field(default=0.0, ge=0)
+    decay_vectors: bool = True
 
     def build(self, groups: Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
         """Torch's optimiser over parameter groups; `lr_scale` (default 1) scales a group's rate."""
         scaled = [{"lr_scale": 1.0, **group} for group in groups]
+        if not self.decay_vectors:
+            scaled = [part for group in scaled for part in _by_decay(group)]
         for group in scaled:
             group["lr"] = self.lr * group["lr_scale"]
         if self.name == "sgd":
@@ -41,6 +48,15 @@ class Optimiser(BaseModel):
             )
         kind = torch.optim.Adam if self.name == "adam" else torch.optim.AdamW
         return kind(scaled, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay)
+
+
+def _by_decay(group: dict[str, Any]) -> list[dict[str, Any]]:
+    """The group's tensors of two and more dimensions, then the others without weight decay."""
+    parameters = list(group["params"])
+    matrices = [p for p in parameters if p.dim() >= 2]
+    vectors = [p for p in parameters if p.dim() < 2]
+    parts = [{**group, "params": matrices}, {**group, "params": vectors, "weight_decay": 0.0}]
+    return [part for part in parts if part["params"]]
 
 
 class Schedule(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
@@ -25,7 +26,7 @@ def load_published(
     network: Literal["pretrain", "classifier"] = "pretrain",
     **config: Any,
 ) -> nn.Module:
-    """The method `name`, or its linear classifier, with an original's weights, in eval mode.
+    """The method `name`, or a classifier of it, with an original's weights, in eval mode.
 
     `config` overrides what the tensors' shapes imply. CheckpointError where a key is missing,
     unknown or of another shape, naming it; keys that the method declares absent from the original
@@ -39,15 +40,16 @@ def load_published(
         assert isinstance(module, kind)
         classes = published.data.classes
         assert classes is not None, f"{name}.published names no number of classes"
-        module = _classifier(module, classes)
+        module = _classifier(module, classes, published)
     load_strictly(module, published.state, published.absent, source=str(files[0]))
     return module.eval()
 
 
-def _classifier(method: Method, classes: int) -> nn.Module:
-    """That of the published linear evaluation; of several outputs, of all that it combines."""
-    recipe = method.recipes()["linear"]
-    found = {name: method.classifier(classes, name, recipe) for name in method.outputs}
+def _classifier(method: Method, classes: int, published: PublishedState) -> nn.Module:
+    """That of the output named, or of several outputs, of all that the recipe combines."""
+    recipe = method.recipes()[published.recipe]
+    outputs = [published.output] if published.output else method.outputs
+    found = {name: method.classifier(classes, name, recipe) for name in outputs}
     if len(found) > 1 and recipe.combine == "mean_logits":
         return MeanLogits(found)
     return next(iter(found.values()))
@@ -76,9 +78,14 @@ def settings_of(
 
 
 def read_state(file: Path) -> dict[str, Tensor]:
-    """A flat state dict of tensors from a torch file; `module.` prefixes are removed."""
+    """A flat state dict of tensors from a torch file; `module.` prefixes are removed.
+
+    It may be the entry `model` or `state_dict` of a training's checkpoint, beside optimiser, epoch
+    and command line.
+    """
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([Namespace]):  # argparse's: values, no code
+            state = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"{file} does not exist") from None
     except UnpicklingError as error:
@@ -91,6 +98,9 @@ def read_state(file: Path) -> dict[str, Tensor]:
     except Exception as error:  # torch raises many kinds for foreign or damaged files
         reason = " ".join(str(error).split())[:160]
         raise CheckpointError(f"{file} is no readable torch checkpoint: {reason}") from None
+    if isinstance(state, Mapping):
+        entries = (state.get(name) for name in ("model", "state_dict"))
+        state = next((one for one in entries if isinstance(one, Mapping)), state)
     if not isinstance(state, Mapping) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
     ):

@@ -7,6 +7,7 @@ coordinates, T frames, V joints, M persons, D the width of a projection, K the l
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from skelray.platform.augment.spatial import shear
 from skelray.platform.augment.temporal import temporal_crop
 from skelray.platform.method import (
     Batch,
+    Classifier,
     DataSpec,
     Draws,
     EvalRecipe,
@@ -205,9 +207,9 @@ class StreamContrast(Method):
         streams = dict(self.each())
         return {name: streams[name].encoder(views[name]) for name in names}
 
-    def classifier(self, classes: int, output: str, recipe: EvalRecipe) -> nn.Module:
+    def classifier(self, classes: int, output: str, recipe: EvalRecipe) -> Classifier:
         """A linear layer on the stream's query encoder."""
-        encoder = dict(self.each())[output].encoder
+        encoder = copy.deepcopy(dict(self.each())[output].encoder)
         return StreamClassifier(encoder, self.config.feature_dim, classes, output)
 
     @classmethod
@@ -230,7 +232,7 @@ class StreamContrast(Method):
         return checkpoints.translate(states[0], network)
 
 
-class StreamClassifier(nn.Module):
+class StreamClassifier(Classifier):
     """Encoder and linear head: `eval_views` -> logits (N, classes)."""
 
     def __init__(self, encoder: STGCN, width: int, classes: int, output: str) -> None:

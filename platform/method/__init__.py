@@ -2,6 +2,7 @@
 
 from skelray.platform.method.batch import Batch, Ragged
 from skelray.platform.method.contract import (
+    Classifier,
     ClipSpec,
     DataSpec,
     EvalRecipe,
@@ -19,6 +20,7 @@ from skelray.platform.method.draws import Draws, key_of
 
 __all__ = [
     "Batch",
+    "Classifier",
     "ClipSpec",
     "DataSpec",
     "Draws",

@@ -144,7 +144,27 @@ class EvalRecipe(BaseModel):
     smoothing: float = 0.0
     test_every: int = Field(default=5, gt=0)
     head_std: float | None = 0.02  # None: torch's initialisation
+    drop_path: float = Field(default=0.0, ge=0, lt=1)  # of the last residual block; see Classifier
+    dropout: float = Field(default=0.0, ge=0, lt=1)  # in front of the head
     source: str = ""
+
+
+class Classifier(nn.Module, ABC):
+    """What `Method.classifier` returns.
+
+    Where a recipe's rates decay from layer to layer, a parameter's rate is multiplied by
+    decay ** (layers - layer(name)).
+    """
+
+    layers: int = 0
+
+    @abstractmethod
+    def forward(self, views: Views) -> Tensor:
+        """Logits (N, classes) of what `eval_views` gives."""
+
+    def layer(self, name: str) -> int:
+        """The layer, 0 to `layers`, of the parameter of that name; by default no rate decays."""
+        return self.layers
 
 
 class Method(nn.Module, ABC):
@@ -169,6 +189,13 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def inputs(self, use: str) -> Inputs:
         """What the phase or output named `use` reads."""
+
+    def training_inputs(self, output: str) -> Inputs:
+        """What training a classifier on an output reads, where its recipe augments.
+
+        By default what the output reads.
+        """
+        return self.inputs(output)
 
     @abstractmethod
     def phases(self) -> Sequence[Phase]:
@@ -200,8 +227,11 @@ class Method(nn.Module, ABC):
     def features(self, views: Views, names: Sequence[str]) -> dict[str, Tensor]:
         """Features (N, D) by output name: before the projector, in eval mode."""
 
-    def classifier(self, classes: int, output: str, recipe: EvalRecipe) -> nn.Module:
-        """From `eval_views` to logits (N, classes), for recipes that read no cached features."""
+    def classifier(self, classes: int, output: str, recipe: EvalRecipe) -> Classifier:
+        """From `eval_views` to logits (N, classes), for recipes that read no cached features.
+
+        It holds copies: training it leaves the method as it is.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no classifier for recipe training")
 
     @classmethod
@@ -232,12 +262,15 @@ class PublishedState:
 
     `config` are the overrides its tensor shapes imply, `data` what it was trained on, `state` our
     state_dict, and `absent` the keys of ours that the original does not hold (prefix -> reason).
+    A classifier is that of `recipe` on `output`; of all outputs together where none is named.
     """
 
     config: Mapping[str, Any]
     data: DataSpec
     state: Mapping[str, Tensor]
     absent: Mapping[str, str] = field(default_factory=dict)
+    recipe: str = "linear"
+    output: str = ""
 
 
 def matches(name: str, prefixes: Sequence[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -21,3 +22,24 @@ def init_normal_(module: nn.Module) -> None:
             continue
         if part.bias is not None:
             nn.init.zeros_(part.bias)
+
+
+def init_transformer_(module: nn.Module) -> None:
+    """Draws what transformers start from, from torch's global generator, in module order.
+
+    Linear: Xavier-uniform weights, biases 0; LayerNorm: 1 and 0. Everything else stays. Source: the
+    masked autoencoders of facebookresearch/mae, maoyunyao/MAMP and zoranadozdor/SVdata2vec.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.xavier_uniform_(part.weight)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+        elif isinstance(part, nn.LayerNorm) and part.elementwise_affine:
+            nn.init.ones_(part.weight)
+            nn.init.zeros_(part.bias)
+
+
+def embedding(*shape: int) -> nn.Parameter:
+    """A learned table, such as positions: normal of deviation 0.02, cut at -2 and 2."""
+    return nn.Parameter(nn.init.trunc_normal_(torch.empty(shape), std=0.02))
