@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationErr
 
 from skelray.platform import paths, registry
 from skelray.platform.errors import UsageError
-from skelray.platform.method import MethodConfig
+from skelray.platform.method import EvalRecipe, MethodConfig
 
 PUBLISHED = "published"  # the preset that changes nothing: a method's defaults
 
@@ -57,6 +57,10 @@ class EvaluationConfig(_Section):
 
     linear: tuple[str, ...] = ("published",)  # recipes: published, fast, logistic
     knn: tuple[int, ...] = (1, 20)
+    finetune: tuple[str, ...] = ()  # outputs whose encoder is trained on with labels
+    scratch: tuple[str, ...] = ()  # outputs whose encoder is trained so from initial weights
+    # changes of the method's recipes finetune and scratch, such as recipes.finetune.epochs=20
+    recipes: dict[Literal["finetune", "scratch"], dict[str, Any]] = {}
     outputs: tuple[str, ...] = ()  # empty: all of the method's
     baselines: bool = True  # rows for raw coordinates and for the random encoder
     pictures: bool = True
@@ -91,11 +95,34 @@ class RunConfig(_Section):
         if not self.data.clips:
             decides["data"].pop("clips")
         decides["accumulate"] = self.training.accumulate
+        decides |= self._further()
         return paths.short_hash([decides, data_version])
+
+    def _further(self) -> dict[str, Any]:
+        """What else decides the weights."""
+        return {}
 
     def flat(self) -> dict[str, Any]:
         """Dotted key -> value, for tables."""
         return dict(_flatten(self.model_dump(mode="json")))
+
+
+class Finetuning(_Section):
+    """A classifier that is trained on labels, encoder and all, to measure an encoder."""
+
+    output: str  # of the method
+    recipe: EvalRecipe
+    checkpoint: str = ""  # whose weights it begins with; empty: the initial ones
+    checkpoint_hash: str = ""
+
+
+class FinetuningConfig(RunConfig):
+    """The training of a classifier, as evaluations ask for it."""
+
+    finetuning: Finetuning
+
+    def _further(self) -> dict[str, Any]:
+        return {"finetuning": self.finetuning.model_dump(mode="json", exclude={"checkpoint"})}
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -124,6 +151,8 @@ def resolve(method: str, experiment: str, overrides: Sequence[str] = ()) -> RunC
     merge(values, given)
     if fixed := {"name", "experiment"} & set(values):
         raise UsageError(f"key {min(fixed)!r} cannot be set: it is an argument of its own")
+    if "finetuning" in values:
+        raise UsageError("key 'finetuning' cannot be set: evaluation.finetune=[OUTPUT] asks for it")
     chosen = "" if preset == PUBLISHED else preset
     return build(
         kind.Config, {"name": method, "experiment": experiment, "preset": chosen, **values}
@@ -138,8 +167,9 @@ def build(method: type[MethodConfig], tree: Mapping[str, Any]) -> RunConfig:
         values["method"] = method.model_validate(values.get("method", {}))
     except ValidationError as error:
         raise UsageError(explain(error, own, ("method",))) from None
+    kind = FinetuningConfig if "finetuning" in values else RunConfig
     try:
-        return RunConfig(**values)
+        return kind(**values)
     except ValidationError as error:
         raise UsageError(explain(error, [*keys_of(RunConfig), *own])) from None
 

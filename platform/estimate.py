@@ -22,6 +22,7 @@ from skelray.platform.dataset import Dataset, SkeletonSample
 from skelray.platform.errors import DataError, UsageError
 from skelray.platform.method import Batch, ClipSpec, Method, Phase, Progress, Ragged, key_of
 from skelray.platform.training.build import build_method
+from skelray.platform.training.classifier import finetunings
 from skelray.platform.training.step import Stepper
 
 _FRAMES = 80  # of a made-up recording: about NTU's mean
@@ -51,6 +52,14 @@ def _costs(config: RunConfig, dataset: type[Dataset]) -> Iterator[str]:
     learnt = sum(p.numel() for p in method.parameters() if p.requires_grad)
     held = sum(t.numel() * t.element_size() for t in method.state_dict().values())
     yield f"parameters: {learnt:,} trained; state {held / 2**20:.1f} MiB"
+    yield from _phases(config, method, dataset)
+    for tuned in finetunings(config):
+        classifier = build_method(tuned, method.data)
+        for line in _phases(tuned, classifier, dataset):
+            yield f"classifier of {tuned.finetuning.output}, {line}"
+
+
+def _phases(config: RunConfig, method: Method, dataset: type[Dataset]) -> Iterator[str]:
     workers = config.training.workers
     for phase in method.phases():
         count = max(2, phase.batch // workers)

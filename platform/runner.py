@@ -21,6 +21,7 @@ from skelray.platform.evaluation import evaluate
 from skelray.platform.evaluation.check import check_evaluation
 from skelray.platform.evaluation.features import ACTOR_CPUS
 from skelray.platform.evaluation.results import Evaluation
+from skelray.platform.finetuning import finetune
 from skelray.platform.logs import logged_to
 from skelray.platform.preparation import check_data, generated_raw, open_source, prepared
 from skelray.platform.tracking.provenance import git_tags
@@ -29,6 +30,7 @@ from skelray.platform.tracking.watcher import Watcher
 from skelray.platform.training import interruption
 from skelray.platform.training.build import build_method, config_of
 from skelray.platform.training.checkpoint import Checkpoint, latest, set_damaged_aside
+from skelray.platform.training.classifier import finetunings
 from skelray.platform.training.lock import ORPHAN, TRAINING, only_one
 from skelray.platform.training.ray_train import require_training_room, train
 
@@ -119,7 +121,9 @@ def make_ready(config: RunConfig) -> None:
 
 
 def require_evaluation_room(config: RunConfig) -> None:
-    """UsageError where Ray has too little for the actors that extract features."""
+    """UsageError where Ray has too little for what evaluates: actors, and what is trained."""
+    if config.evaluation.finetune or config.evaluation.scratch:
+        require_training_room(config)
     cluster.require_room("evaluation", workers=config.evaluation.workers, cpus=ACTOR_CPUS)
 
 
@@ -145,8 +149,11 @@ def build_caches(config: RunConfig, source: Source) -> None:
     """Makes every preprocessing that training and evaluation read."""
     method = build_method(config, source.spec)
     uses = [phase.name for phase in method.phases()] + list(method.outputs)
-    for use in uses:
-        for preprocessing in method.inputs(use).skeletons.values():
+    read = [method.inputs(use) for use in uses]
+    for tuned in finetunings(config):
+        read.append(method.training_inputs(tuned.finetuning.output))
+    for inputs in read:
+        for preprocessing in inputs.skeletons.values():
             caching.build(source.store, source.dataset, preprocessing)
 
 
@@ -204,5 +211,9 @@ def _evaluate(
     _LOG.info("evaluating %s", checkpoint.path.name)
     result = evaluate(config, source, checkpoint.path, folder)
     tracker.log_evaluation(checkpoint.step, result.figures, result.pictures)
+    if config.evaluation.finetune or config.evaluation.scratch:
+        described = tags(config, source)
+        finetune(config, source, checkpoint, result, tags=described, parent=tracker.run_id)
+        tracker.log_evaluation(checkpoint.step, result.figures)
     tracker.log_model(build_method(config, source.spec), checkpoint, result.figures)
     return result

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from skelray.methods.crossclr import checkpoints
 from skelray.methods.crossclr.config import ContrastConfig
+from skelray.methods.crossclr.recipes import RECIPES
 from skelray.platform.augment.spatial import shear
 from skelray.platform.augment.temporal import temporal_crop
 from skelray.platform.method import (
@@ -214,17 +215,8 @@ class StreamContrast(Method):
 
     @classmethod
     def recipes(cls) -> Mapping[str, EvalRecipe]:
-        """Linear evaluation as published: of several streams by the mean of their logits."""
-        return {
-            "linear": EvalRecipe(
-                combine="mean_logits",
-                optimiser=Optimiser(lr=3.0, momentum=0.9),
-                schedule=Schedule(name="steps", milestones=(80,)),
-                epochs=100,
-                batch=128,
-                source="LinguoLi/CrosSCLR, config/linear_eval",
-            )
-        }
+        """Linear evaluation as published, fine-tuning, and training from scratch."""
+        return RECIPES
 
     @classmethod
     def published(cls, states: Sequence[Mapping[str, Tensor]], network: str) -> PublishedState:

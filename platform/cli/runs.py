@@ -86,7 +86,7 @@ def ensemble_command(
         str, typer.Option(help="One for each run, with commas between; all 1 by default.")
     ] = "",
     recipe: Annotated[
-        str, typer.Option(help="Whose scores: linear, linear_fast or linear_logistic.")
+        str, typer.Option(help="Whose scores: linear, linear_fast, linear_logistic or finetune.")
     ] = "linear",
     debug: Debug = False,
 ) -> None:

@@ -91,12 +91,17 @@ class Pending:
 def batches_in_flight(sampling: Sampling, length: int, in_flight: int) -> int:
     """How many batches of clips of `length` frames the budget holds; UsageError where none."""
     largest = -(-sampling.batch // (sampling.world * sampling.parts)) * length
+    require_frames(largest, in_flight)
+    return in_flight // largest
+
+
+def require_frames(largest: int, in_flight: int) -> None:
+    """UsageError where the budget does not hold the frames of the largest batch of a worker."""
     if largest > in_flight:
         raise UsageError(
             f"data.frames_in_flight={in_flight} is less than the {largest} frames of one batch on "
             f"a worker: set it to {largest} or more, or split the step with training.accumulate"
         )
-    return in_flight // largest
 
 
 class ClipLoader:

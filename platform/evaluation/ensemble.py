@@ -23,7 +23,12 @@ from skelray.platform.evaluation.scores import Scores
 from skelray.platform.tables import aligned
 
 # the figures' names -> the setting that asks for them
-RECIPES = {"linear": "published", "linear_fast": "fast", "linear_logistic": "logistic"}
+RECIPES = {
+    "linear": "linear=[published]",
+    "linear_fast": "linear=[fast]",
+    "linear_logistic": "linear=[logistic]",
+    "finetune": "finetune=[OUTPUT]",
+}
 _SAME = ("dataset", "protocol", "data_version", "classes")
 
 
@@ -61,7 +66,7 @@ class Member:
         if (key := f"{prefix}/{recipe}/scores") not in known:
             raise DataError(
                 f"{files[-1]} has no {key}: skelray evaluate {folder} "
-                f"evaluation.linear=[{RECIPES[recipe]}] makes it, where the test part has labels"
+                f"evaluation.{RECIPES[recipe]} makes it, where the test part has labels"
             )
         scores = Scores.read(files[-1].with_suffix("") / known[key])
         return cls(folder=folder, output=output or first, about=about, scores=scores)

@@ -37,6 +37,7 @@ from skelray.platform.evaluation.probes import (
 from skelray.platform.evaluation.results import PRETRAINED, RANDOM, RAW
 from skelray.platform.training.build import load_method
 from skelray.platform.training.checkpoint import Checkpoint
+from skelray.platform.training.classifier import recipe_of
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,17 @@ class Plan:
             "linear": list(self.config.evaluation.linear),
             "knn": list(self.config.evaluation.knn),
             "recipe": self.recipe.model_dump(mode="json") if self.recipe else None,
+            **self._classifiers(),
+        }
+
+    def _classifiers(self) -> dict[str, Any]:
+        """The outputs on which classifiers are trained, and how."""
+        asked = self.config.evaluation
+        outputs = {"finetune": list(asked.finetune), "scratch": list(asked.scratch)}
+        return outputs | {
+            f"{name}_recipe": recipe_of(type(self.method), name, asked).model_dump(mode="json")
+            for name in outputs
+            if outputs[name]
         }
 
     @cached_property

@@ -12,12 +12,14 @@ from skelray.platform.evaluation.results import (
     PRETRAINED,
     RANDOM,
     RAW,
+    SCRATCH,
     Evaluation,
     by_name,
     metric_of,
 )
 from skelray.platform.tables import aligned
 
+_TRAINED = "finetune"
 _ENCODERS = {RANDOM: "random encoder (BatchNorm set)", PRETRAINED: "pretrained encoder"}
 
 
@@ -44,6 +46,7 @@ def table(*evaluations: Evaluation) -> str:
         if any(name in figures for name in names):
             rows.append([label, *(_percent(figures, name) for name in names)])
     notes = [*_footnotes(about, figures), *_logistic(about, figures)] if about["linear"] else []
+    notes += _trained(about)
     return "\n".join([*caption, "", *aligned(rows), "", *notes]).rstrip()
 
 
@@ -53,12 +56,18 @@ def _columns(about: Mapping[str, Any]) -> dict[str, str]:
     shown = HEADLINES[metric] if about["linear"] else {}
     columns = {f"linear {heading}": name for name, heading in shown.items()}
     suffix = "" if metric == "top1" else f" {HEADLINES[metric][metric]}"
-    return columns | {f"KNN k={k}{suffix}": f"knn{k}/{metric}" for k in about["knn"]}
+    columns |= {f"KNN k={k}{suffix}": f"knn{k}/{metric}" for k in about["knn"]}
+    if about.get("finetune") or about.get("scratch"):
+        columns[f"fine-tuned {HEADLINES[metric][metric]}"] = f"{_TRAINED}/{metric}"
+    return columns
 
 
 def _labels(about: Mapping[str, Any]) -> dict[str, str]:
     """Prefix of the figures -> label of the row; the figures of the first go without its name."""
     labels = {RAW: "raw coordinates"}
+    for output in about.get("scratch", ()):
+        own = SCRATCH if output == about["first_output"] else f"{SCRATCH}/{output}"
+        labels[own] = f"trained from scratch, {output}"
     for prefix, label in _ENCODERS.items():
         others = [name for name in about["outputs"] if name != about["first_output"]]
         together = about["first_output"] == "-".join(others)
@@ -114,6 +123,17 @@ def _footnotes(about: Mapping[str, Any], figures: Figures) -> Iterator[str]:
     if any(name.startswith(f"{RAW}/") for name in figures):
         yield "raw coordinates: fast recipe, as the published rate is meant for encoders' features"
         yield fast
+
+
+def _trained(about: Mapping[str, Any]) -> Iterator[str]:
+    """How classifiers were trained, encoder and all."""
+    for name, what in (("finetune", "fine-tuned"), ("scratch", "from scratch")):
+        if about.get(name):
+            recipe = about[f"{name}_recipe"]
+            yield (
+                f"{what}: {recipe['optimiser']['name'].upper()}, rate "
+                f"{recipe['optimiser']['lr']:g}, {recipe['epochs']} epochs, last epoch"
+            )
 
 
 def _logistic(about: Mapping[str, Any], figures: Figures) -> Iterator[str]:

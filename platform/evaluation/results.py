@@ -14,6 +14,7 @@ from skelray.platform.errors import DataError
 
 RAW = "baseline/raw"
 RANDOM = "baseline/random"
+SCRATCH = "baseline/scratch"  # trained on labels from initial weights
 PRETRAINED = "eval"
 
 # data set's metric -> what tables show of a classifier: figure's name -> heading
@@ -32,8 +33,9 @@ def metric_of(about: Mapping[str, Any]) -> str:
 class Evaluation:
     """Everything measured on one checkpoint; accuracies in percent.
 
-    Names are `eval/…` for the checkpoint, `baseline/raw/…` and `baseline/random/…` for what it is
-    compared with. `path` is the file; its pictures and tables lie in `folder`, beside it.
+    Names are `eval/…` for the checkpoint, `baseline/raw/…`, `baseline/random/…` and
+    `baseline/scratch/…` for what it is compared with. `path` is the file; its pictures and tables
+    lie in `folder`, beside it.
     """
 
     path: Path

@@ -146,6 +146,7 @@ class EvalRecipe(BaseModel):
     head_std: float | None = 0.02  # None: torch's initialisation
     drop_path: float = Field(default=0.0, ge=0, lt=1)  # of the last residual block; see Classifier
     dropout: float = Field(default=0.0, ge=0, lt=1)  # in front of the head
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
     source: str = ""
 
 

@@ -16,7 +16,15 @@ from skelray.platform.data.loading import ResidentLoader, Sampling
 from skelray.platform.data.source import Source
 from skelray.platform.method import Method, Phase, key_of
 from skelray.platform.training.build import DATA_SPEC, build_method
-from skelray.platform.training.loop import Draw, Loader, Loop, Report, draw_nothing
+from skelray.platform.training.loop import (
+    Draw,
+    Loader,
+    Loop,
+    Report,
+    Test,
+    draw_nothing,
+    test_nothing,
+)
 
 
 def training_loop(
@@ -26,6 +34,7 @@ def training_loop(
     origin: Mapping[str, str],
     device: torch.device | None = None,
     draw: Draw = draw_nothing,
+    test: Test = test_nothing,
     report: Report = lambda metrics, step: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Loop:
@@ -36,7 +45,7 @@ def training_loop(
     """
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     source = Source.open(config.data)
-    method = build_method(config, source.spec)
+    method = build_method(config, source.spec, pretrained=True)
     return Loop(
         method=method,
         folder=folder,
@@ -49,6 +58,7 @@ def training_loop(
         keep_checkpoints=config.training.keep_checkpoints,
         compile=config.training.compile,
         draw=draw,
+        test=test,
         report=report,
         stop=stop,
     )
@@ -61,8 +71,11 @@ def phase_loader(
     inputs = method.inputs(phase.name)
     caches = source.caches(inputs)
     index = next(iter(caches.values())).index
+    rows = source.rows(index, phase.part)
+    if phase.labels:
+        rows = rows[index["label"][rows] >= 0]
     sampling = Sampling(
-        rows=source.rows(index, phase.part),
+        rows=rows,
         seed=key_of(config.seed, phase.name),
         batch=phase.batch,
         last=phase.last,

@@ -37,6 +37,10 @@ Draw = Callable[[Method, int, int, int], list[str]]
 """Called on rank 0 after every epoch with the run's step, the phase's epoch from 1 on and its
 epochs; returns the names of pictures that it has drawn. It leaves the method as it was."""
 
+Test = Callable[[Method, int, int], Mapping[str, float]]
+"""Called on every rank after every epoch with the phase's epoch from 1 on and its epochs; returns
+figures for the epoch's record, the same on all ranks. It leaves the method as it was."""
+
 Report = Callable[[Mapping[str, float], int], None]
 """Called on every rank after every epoch with its metrics and the run's step."""
 
@@ -44,6 +48,11 @@ Report = Callable[[Mapping[str, float], int], None]
 def draw_nothing(method: Method, step: int, epoch: int, epochs: int) -> list[str]:
     """The Draw of a run without pictures."""
     return []
+
+
+def test_nothing(method: Method, epoch: int, epochs: int) -> Mapping[str, float]:
+    """The Test of a run without labels."""
+    return {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +70,7 @@ class Loop:
     keep_checkpoints: int = 2
     compile: bool = False
     draw: Draw = draw_nothing
+    test: Test = test_nothing
     report: Report = lambda metrics, step: None
     stop: Callable[[], bool] = lambda: False  # asked on all ranks after a step: the same answer
 
@@ -271,9 +281,10 @@ class _PhaseRun:
             "train/samples_seen": float(run.samples),
             **_memory(run.loop.device),
         }
+        if not run.stopped:  # who is asked to stop has no time for more
+            figures |= run.loop.test(run.method, self.epoch + 1, self.phase.epochs)
         if distributed.rank() == 0:
             epochs, draw = self.phase.epochs, run.loop.draw
-            # who is asked to stop has no time for pictures
             drawn = [] if run.stopped else draw(run.method, run.step, self.epoch + 1, epochs)
             run.metrics.append(
                 run.step,

@@ -14,14 +14,14 @@ import ray.train.torch
 import torch
 
 from skelray.platform import distributed, registry
-from skelray.platform.config import RunConfig, build
+from skelray.platform.config import FinetuningConfig, RunConfig, build
 from skelray.platform.errors import SkelrayError, first_cause, in_one_line
 from skelray.platform.logs import logged_to
 from skelray.platform.training import interruption
 from skelray.platform.training.clock import Clock
 from skelray.platform.training.job import training_loop
 from skelray.platform.training.lock import ORPHAN, TRAINING, only_one
-from skelray.platform.training.loop import Draw, draw_nothing
+from skelray.platform.training.loop import Draw, Test, draw_nothing, test_nothing
 
 # what the same step would raise again
 _LASTING: tuple[type[Exception], ...] = (
@@ -76,6 +76,7 @@ def _train(rank: int, given: Mapping[str, Any]) -> None:
             origin=given["origin"],
             device=device,
             draw=_drawing(config, folder, device) if rank == 0 else draw_nothing,
+            test=_testing(config, device),
             report=_report,
             stop=_Stop(folder),
         ).run()
@@ -84,11 +85,23 @@ def _train(rank: int, given: Mapping[str, Any]) -> None:
 def _drawing(config: RunConfig, folder: Path, device: torch.device) -> Draw:
     if not (config.evaluation.tsne_every and config.evaluation.pictures):
         return draw_nothing
+    if isinstance(config, FinetuningConfig):  # its features are logits
+        return draw_nothing
     # scikit-learn and matplotlib are loaded by those who draw
     from skelray.platform.data.source import Source
     from skelray.platform.evaluation.embedding import Embedding
 
     return Embedding(config, Source.open(config.data), folder, device)
+
+
+def _testing(config: RunConfig, device: torch.device) -> Test:
+    if not isinstance(config, FinetuningConfig):
+        return test_nothing
+    # pretraining needs nothing that evaluates
+    from skelray.platform.data.source import Source
+    from skelray.platform.evaluation.testing import Testing
+
+    return Testing(config, Source.open(config.data), device)
 
 
 def _report(metrics: Mapping[str, float], step: int) -> None:
