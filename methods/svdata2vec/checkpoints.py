@@ -129,6 +129,4 @@ def _data(state: Mapping[str, Tensor], classes: int | None) -> DataSpec:
                 "Smarthome's 15"
             )
         skeleton = _SKELETONS[joints]
-    return DataSpec(
-        skeleton=skeleton, persons=2, coordinates=skeleton.dimensions, classes=classes
-    )
+    return DataSpec(skeleton=skeleton, persons=2, coordinates=skeleton.dimensions, classes=classes)

@@ -99,7 +99,9 @@ def _checkpointed_on_this_rank():
     network = synchronise_batch_norm(build())
     checkpointed = copy.deepcopy(network)
     checkpointed.checkpoint_activations = True
-    parallel = [DistributedDataParallel(n, broadcast_buffers=False) for n in (network, checkpointed)]
+    parallel = [
+        DistributedDataParallel(n, broadcast_buffers=False) for n in (network, checkpointed)
+    ]
     x = video() + torch.distributed.get_rank()
     first, second = (trained(network, x) for network in parallel)
     assert [name for name in first if not torch.equal(first[name], second[name])] == []
