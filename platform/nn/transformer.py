@@ -5,9 +5,6 @@ Source: zoranadozdor/SVdata2vec and maoyunyao/MAMP, model/transformer.py (after 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -90,8 +87,8 @@ class Transformer(nn.Module):
         return normalised
 
 
-def set_drop_path(blocks: Sequence[nn.Module] | nn.ModuleList, rate: float) -> None:
+def set_drop_path(blocks: nn.ModuleList, rate: float) -> None:
     """Drop-path rates that rise evenly with the depth, from 0 in the first block to `rate`."""
-    for block, share in zip(blocks, torch.linspace(0, rate, len(blocks)).tolist(), strict=True):
+    for number, block in enumerate(blocks):
         assert isinstance(block, Block)
-        block.drop_path.rate = share
+        block.drop_path.rate = rate * number / max(1, len(blocks) - 1)

@@ -59,6 +59,9 @@ def test_every_experiment_builds_a_method_that_is_whole(name: str, experiment: s
 @EXPERIMENTS
 def test_it_trains_as_shipped_but_for_the_batch(tmp_path: Path, name: str, experiment: str) -> None:
     config = resolve(name, experiment, [f"method.batch={BATCH}"])
+    if config.data.clips and not config.preset:  # teraflops a step: a smaller network and pictures
+        smaller = contract.SMALLER.get(name, ())
+        config = resolve(name, experiment, [f"method.batch={BATCH}", *smaller])
     dataset = registry.load_dataset(config.data.dataset)
     dataset.protocol(config.data.protocol)  # a UsageError where the data set has none of that name
     method = contract.build(config)

@@ -41,3 +41,30 @@ def test_groups_scale_the_rate() -> None:
     assert [group["lr"] for group in optimiser.param_groups] == [0.05, 0.1]
     set_rate(optimiser, 0.02)
     assert [group["lr"] for group in optimiser.param_groups] == [0.01, 0.02]
+
+
+def test_vectors_do_not_decay_on_request() -> None:
+    table, weight, bias, slope = (
+        torch.nn.Parameter(torch.ones(shape)) for shape in ((1, 4, 2), (2, 2), (2,), ())
+    )
+    groups = [{"params": [table, bias], "lr_scale": 0.5}, {"params": [weight]}, {"params": [slope]}]
+    settings = {"name": "adamw", "lr": 0.1, "weight_decay": 0.5}
+    optimiser = Optimiser(**settings, decay_vectors=False).build(groups)
+    found = [
+        (tuple(map(id, g["params"])), g["weight_decay"], g["lr"]) for g in optimiser.param_groups
+    ]
+    assert found == [
+        ((id(table),), 0.5, 0.05),
+        ((id(bias),), 0.0, 0.05),
+        ((id(weight),), 0.5, 0.1),
+        ((id(slope),), 0.0, 0.1),
+    ]
+    for parameter in (table, weight, bias, slope):
+        parameter.grad = torch.zeros_like(parameter)
+    optimiser.step()
+    assert table.eq(0.975).all() and weight.eq(0.95).all()
+    assert bias.eq(1).all() and slope == 1
+    set_rate(optimiser, 0.02)
+    assert [group["lr"] for group in optimiser.param_groups] == [0.01, 0.01, 0.02, 0.02]
+    every = Optimiser(**settings).build(groups).param_groups
+    assert [group["weight_decay"] for group in every] == [0.5, 0.5, 0.5]

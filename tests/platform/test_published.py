@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +42,37 @@ def test_a_file_with_code_is_refused_in_one_line(tmp_path: Path) -> None:
     assert not mark.exists()
 
 
+@pytest.mark.parametrize("entry", ["model", "state_dict"])
+def test_the_weights_of_a_training_checkpoint_are_read_alone(entry: str, tmp_path: Path) -> None:
+    optimiser = torch.optim.AdamW([torch.nn.Parameter(torch.ones(2))])
+    arguments = Namespace(lr=1e-3, betas=(0.9, 0.95), resume=None, model_args={"depth": 8})
+    held = {"optimizer": optimiser.state_dict(), "epoch": 399, "scaler": {}, "args": arguments}
+    torch.save({entry: {"module.a": torch.ones(2)}, **held}, tmp_path / "a.pth")
+    state = read_state(tmp_path / "a.pth")
+    assert list(state) == ["a"] and state["a"].eq(1).all()
+
+
+def test_code_beside_the_weights_is_refused(tmp_path: Path) -> None:
+    mark = tmp_path / "code has run"
+    arguments = Namespace(hook=Dangerous(mark))
+    torch.save({"model": {"a": torch.ones(2)}, "args": arguments}, tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match=r"a\.pth is not read, it holds a \S+: save its"):
+        read_state(tmp_path / "a.pth")
+    assert not mark.exists()
+    assert Namespace not in torch.serialization.get_safe_globals()
+
+
 @pytest.mark.parametrize(
     "held",
     [
         [torch.ones(2)],
         torch.ones(2),
-        {"state_dict": {"a": torch.ones(2)}},
+        {"weights": {"a": torch.ones(2)}},
+        {"model": {"a": {"b": torch.ones(2)}}},
         {"a": torch.ones(2), "epoch": 3},
         {0: torch.ones(2)},
     ],
-    ids=["list", "tensor", "nested", "number", "key"],
+    ids=["list", "tensor", "nested", "nested twice", "number", "key"],
 )
 def test_only_flat_dictionaries_of_tensors_are_read(held: object, tmp_path: Path) -> None:
     torch.save(held, tmp_path / "a.pt")
