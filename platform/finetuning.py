@@ -70,18 +70,24 @@ def _trained(
     if last is not None and last.finished:
         tracker.sync(last.step)
         return last
-    tuning = config.finetuning
-    begins = "goes on" if last else "begins"
-    weights = Path(tuning.checkpoint).name if tuning.checkpoint else "initial weights, from scratch"
-    print(
-        f"training with labels on {tuning.output}, from {weights}, {begins}: "
-        f"{tuning.recipe.epochs} epochs, global batch {tuning.recipe.batch}, "
-        f"learning rate {tuning.recipe.optimiser.lr:g}"
-    )
+    print(_line(config, last))
     interruption.withdraw(folder)
     origin = {"mlflow_run_id": tracker.run_id or "", "git_sha": git_tags().get("git_sha", "")}
     with Watcher(folder, tracker):
         return train(config, folder, origin=origin)
+
+
+def _line(config: FinetuningConfig, last: Checkpoint | None) -> str:
+    """What begins now."""
+    output, recipe = config.finetuning.output, config.finetuning.recipe
+    what = f"training {output} from scratch"
+    if checkpoint := config.finetuning.checkpoint:
+        what = f"fine-tuning {output} from {Path(checkpoint).name}"
+    return (
+        f"{what}: {recipe.epochs} epochs, global batch {recipe.batch}, "
+        f"learning rate {recipe.optimiser.lr:g}"
+        f"{f', going on from {last.path.name}' if last else ''}"
+    )
 
 
 def _tested(

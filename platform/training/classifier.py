@@ -24,6 +24,7 @@ from skelray.platform.config import (
     keys_of,
     merge,
 )
+from skelray.platform.distributed import mean_over_ranks
 from skelray.platform.errors import UsageError
 from skelray.platform.method import (
     Batch,
@@ -155,7 +156,9 @@ class ClassifierTraining(Method):
             logits, label, label_smoothing=self.recipe.smoothing, reduction="none"
         )
         right = (logits.argmax(dim=1) == label).float()
-        loss, top1 = ((weight * each).sum() / weight.sum().clamp(min=1) for each in (losses, right))
+        # of the global batch: the ranks' gradients are averaged, whatever each could read
+        total = mean_over_ranks(weight.sum()).clamp(min=1e-6)
+        loss, top1 = ((weight * each).sum() / total for each in (losses, right))
         return Step(loss=loss, figures={"top1": 100 * top1})
 
     def eval_views(self, batch: Batch, output: str, draws: Draws | None = None) -> Views:

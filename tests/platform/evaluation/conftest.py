@@ -22,6 +22,7 @@ from skelray.platform.training.job import description
 CLASSES, JOINTS, FRAMES = 6, 20, 4
 
 PLUGIN = '''
+import copy
 import torch
 from skelray.platform.dataset import Dataset, Protocol
 from skelray.platform.method import *
@@ -80,11 +81,31 @@ class Means(Method):
         self.calls += float(self.config.leak)
         return {names[0]: self.encoder(views["x"].mean(2).flatten(1))}
 
+    def classifier(self, classes, output, recipe):
+        return Classified(self.encoder, classes)
+
     @classmethod
     def recipes(cls):
         schedule = Schedule(name="steps", milestones=(8,))
-        optimiser = Optimiser(lr=3.0)
-        return {"linear": EvalRecipe(optimiser=optimiser, schedule=schedule, epochs=10, batch=16)}
+        linear = EvalRecipe(optimiser=Optimiser(lr=3.0), schedule=schedule, epochs=10, batch=16)
+        changes = {"trainable": "all", "optimiser": Optimiser(lr=0.2), "smoothing": 0.1}
+        finetune = linear.model_copy(update={**changes, "layer_decay": 0.5, "test_every": 2})
+        return {"linear": linear, "finetune": finetune}
+
+
+class Classified(Classifier):
+    layers = 1
+
+    def __init__(self, encoder, classes):
+        super().__init__()
+        self.encoder = copy.deepcopy(encoder)
+        self.head = nn.Linear(8, classes)
+
+    def forward(self, views):
+        return self.head(self.encoder(views["x"].mean(2).flatten(1)))
+
+    def layer(self, name):
+        return int(name.startswith("head."))
 '''
 
 

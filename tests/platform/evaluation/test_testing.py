@@ -1,0 +1,143 @@
+"""Classifiers tested while they are trained: the figures of all test recordings, on any number of
+ranks; what a fine-tuning begins with, and what it is known by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from skelray.platform import distributed
+from skelray.platform.config import FinetuningConfig, RunConfig, resolve
+from skelray.platform.data.source import Source
+from skelray.platform.errors import UsageError
+from skelray.platform.evaluation.check import check_evaluation
+from skelray.platform.evaluation.labelled import accuracies
+from skelray.platform.evaluation.testing import Testing
+from skelray.platform.training.build import build_method, config_of, load_method
+from skelray.platform.training.classifier import finetunings
+from skelray.platform.training.job import training_loop
+
+CPU = torch.device("cpu")
+
+
+def asking(config: RunConfig, **asked: object) -> RunConfig:
+    return config.model_copy(update={"evaluation": config.evaluation.model_copy(update=asked)})
+
+
+@pytest.fixture
+def tuned(config: RunConfig, trained: Path) -> FinetuningConfig:
+    """Fine-tuning of the joint output, from the checkpoint."""
+    (found,) = finetunings(asking(config, finetune=("joint",)), trained)
+    return found
+
+
+def test_figures_are_those_of_all_labelled_test_recordings(
+    tuned: FinetuningConfig, source: Source
+) -> None:
+    method = build_method(tuned, source.spec)
+    found = Testing(tuned, source, CPU)(method, 2, 10)
+    inputs = method.inputs("joint")
+    index = next(iter(source.caches(inputs).values())).index
+    rows = [row for row in source.rows(index, "test") if index["label"][row] >= 0]
+    batch = source.data(inputs, CPU).batch(index["label"][rows] * 0 + rows, labels=True)
+    method.eval()
+    logits = method.features(method.eval_views(batch, "joint"), ["joint"])["joint"]
+    assert batch.label is not None
+    expected = accuracies(logits, batch.label)
+    assert found == {f"test/{name}": pytest.approx(value) for name, value in expected.items()}
+
+
+def test_it_is_tested_now_and_then_and_at_the_end_and_left_as_it_was(
+    tuned: FinetuningConfig, source: Source
+) -> None:
+    method, testing = build_method(tuned, source.spec), Testing(tuned, source, CPU)
+    before = {name: value.clone() for name, value in method.state_dict().items()}
+    asked = [bool(testing(method, epoch, 5)) for epoch in range(1, 6)]
+    assert asked == [False, True, False, True, True]  # test_every is 2
+    assert all(module.training for module in method.modules())
+    assert all(torch.equal(before[name], value) for name, value in method.state_dict().items())
+
+
+def test_ranks_share_the_recordings(
+    tuned: FinetuningConfig, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method, testing = build_method(tuned, source.spec), Testing(tuned, source, CPU)
+    expected = testing(method, 2, 10)
+    parts: list[Tensor] = []
+    monkeypatch.setattr(distributed, "world_size", lambda: 5)
+    for rank in range(5):
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
+        monkeypatch.setattr(
+            distributed, "all_gather_rows", lambda rows: parts.append(rows) or torch.cat(parts)
+        )
+        if rank < 4:
+            with pytest.raises((RuntimeError, ValueError, IndexError)):
+                testing(method, 2, 10)  # the others have not answered yet
+        else:
+            assert testing(method, 2, 10) == expected
+    assert len({len(part) for part in parts}) == 1
+
+
+def test_it_begins_with_the_checkpoint_and_learns(
+    tuned: FinetuningConfig, config: RunConfig, source: Source, trained: Path, tmp_path: Path
+) -> None:
+    pretrained = load_method(trained, source.spec)
+    with torch.no_grad():
+        pretrained.encoder[0].weight.add_(1)  # so that it is not the initial one
+    begun = build_method(tuned, source.spec, pretrained=True)
+    initial = build_method(tuned, source.spec)
+    stored = load_method(trained, source.spec).state_dict()
+    own = begun.state_dict()
+    assert torch.equal(own["network.encoder.0.weight"], stored["encoder.0.weight"])
+    assert torch.equal(
+        own["network.head.weight"], initial.state_dict()["network.head.weight"]
+    )  # the head is new in either case
+    opened = Source.open
+    try:
+        Source.open = lambda data: source  # type: ignore[method-assign]
+        loop = training_loop(
+            tuned, tmp_path / "tuned", origin={}, device=CPU, test=Testing(tuned, source, CPU)
+        )
+        last = loop.run()
+    finally:
+        Source.open = opened  # type: ignore[method-assign]
+    assert last.finished
+    assert config_of(last) == tuned
+    found = Testing(tuned, source, CPU)(load_method(last.path, source.spec), 10, 10)
+    assert found["test/top1"] > 50  # of six classes
+
+
+def test_it_is_known_by_what_decides_its_weights(
+    config: RunConfig, tuned: FinetuningConfig, source: Source
+) -> None:
+    def identity(**changes: object) -> str:
+        tuning = tuned.finetuning.model_copy(update=changes)
+        return tuned.model_copy(update={"finetuning": tuning}).identity(source.version)
+
+    same = identity()
+    assert identity(checkpoint="/moved/elsewhere") == same
+    recipe = tuned.finetuning.recipe.model_copy(update={"epochs": 3})
+    assert len({same, identity(output="motion"), identity(checkpoint_hash="x")}) == 3
+    assert identity(recipe=recipe) != same
+    assert config.identity(source.version) != same
+
+
+def test_what_cannot_be_trained_is_refused_before_pretraining(
+    config: RunConfig, source: Source
+) -> None:
+    method = build_method(config, source.spec)
+    with pytest.raises(UsageError, match="no output 'rgb'"):
+        check_evaluation(asking(config, finetune=("rgb",)), source, method)
+    with pytest.raises(UsageError, match="Means has no recipe 'scratch'"):
+        check_evaluation(asking(config, scratch=("joint",)), source, method)
+    large = asking(config, finetune=("joint",), recipes={"finetune": {"batch": 1000}})
+    with pytest.raises(UsageError, match=r"batches of 1000, .* evaluation.recipes.finetune.batch="):
+        check_evaluation(large, source, method)
+
+
+def test_users_do_not_set_it_themselves() -> None:
+    with pytest.raises(UsageError, match="evaluation.finetune"):
+        resolve("skeletonclr", "synthetic", ["finetuning.output=joint"])
