@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from skelray.platform.method import (
     Batch,
     ClipSpec,
     DataSpec,
+    Draws,
     Inputs,
     Method,
     Phase,
@@ -354,6 +356,28 @@ def test_features_depend_on_the_recording_alone(case: Case, tmp_path: Path) -> N
         assert float(torch.pdist(together).min()) > 10 * tolerance, "recordings look the same"
     after = method.state_dict()
     assert [name for name in before if not torch.equal(before[name], after[name])] == []
+
+
+@METHODS
+def test_its_classifiers_learn_and_leave_it_as_it_is(case: Case, tmp_path: Path) -> None:
+    config = case.config()
+    method, dataset = build(config), registry.load_dataset(config.data.dataset)
+    before = snapshot(method)
+    for recipe, output in product(method.recipes().values(), method.outputs):
+        inputs = method.training_inputs(output) if recipe.augment else method.inputs(output)
+        batch = made_up(dataset, inputs, range(4), labels=True)
+        draws = Draws(0, 0, batch.key) if recipe.augment else None
+        classifier = method.classifier(len(dataset.classes), output, recipe).train()
+        logits = classifier(method.eval_views(batch, output, draws))
+        assert logits.shape == (4, len(dataset.classes)) and bool(logits.isfinite().all())
+        assert batch.label is not None
+        torch.nn.functional.cross_entropy(logits, batch.label).backward()
+        for name, parameter in classifier.named_parameters():
+            assert parameter.grad is not None, name
+            assert 0 <= classifier.layer(name) <= classifier.layers, name
+    after = method.state_dict()
+    assert [name for name in before if not torch.equal(before[name], after[name])] == []
+    assert all(parameter.grad is None for parameter in method.parameters())
 
 
 @METHODS
