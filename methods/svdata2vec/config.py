@@ -77,7 +77,8 @@ class SVData2vecConfig(MethodConfig):
 
 SOUND: dict[str, Any] = {"ema_counter": "run", "teacher_init": "copy"}
 
-# for sets of about a thousand recordings on two cores: some hundred steps in all
+# for sets of some hundred recordings on two cores. The targets have variance 1, and it takes some
+# hundred steps until the loss falls below that: hence small batches
 SMALL: dict[str, Any] = {
     **SOUND,
     "frames": 16,
@@ -90,8 +91,8 @@ SMALL: dict[str, Any] = {
     "channels": 8,
     "ema_start": 0.99,
     "ema_end": 0.999,
-    "ema_steps": 500,
-    "epochs": 30,
-    "batch": 32,
-    "warmup_epochs": 3,
+    "ema_steps": 1000,
+    "epochs": 60,
+    "batch": 16,
+    "warmup_epochs": 6,
 }
