@@ -26,6 +26,7 @@ from skelray.platform.training.classifier import finetunings
 from skelray.platform.training.step import Stepper
 
 _FRAMES = 80  # of a made-up recording: about NTU's mean
+_FRAMES_AT_ONCE = 256  # of pictures in the step that is measured
 
 
 def report(config: RunConfig) -> str:
@@ -62,12 +63,15 @@ def _costs(config: RunConfig, dataset: type[Dataset]) -> Iterator[str]:
 def _phases(config: RunConfig, method: Method, dataset: type[Dataset]) -> Iterator[str]:
     workers = config.training.workers
     for phase in method.phases():
-        count = max(2, phase.batch // workers)
+        share = max(2, phase.batch // workers)
+        clip = method.inputs(phase.name).clip
+        # activations of a batch of clips may need more memory than there is: fewer, then scaled
+        count = min(share, max(2, _FRAMES_AT_ONCE // clip.frames)) if clip else share
         batch = made_up_batch(method, dataset, phase.name, count)
         if not phase.labels:
             batch = replace(batch, label=None)
         size = sum(ragged.frames.nbytes for ragged in batch.skeletons.values()) / count
-        seconds = _step_seconds(method, phase, batch)
+        seconds = _step_seconds(method, phase, batch) * share / count
         steps = _steps(config, method, phase)
         total = f"{phase.epochs} epochs"
         if steps:
@@ -75,7 +79,8 @@ def _phases(config: RunConfig, method: Method, dataset: type[Dataset]) -> Iterat
             total = f"{phase.epochs} epochs of {steps} steps: about {hours:.2f} h of training"
         yield (
             f"phase {phase.name}: batch {phase.batch} on {workers} worker(s), "
-            f"rate {phase.optimiser.lr:g}; {seconds:.2f} s a step on this machine; {total}; "
+            f"rate {phase.optimiser.lr:g}; {seconds:.2f} s a step on this machine"
+            f"{f' (from one of {count})' if count < share else ''}; {total}; "
             f"{size / 1024:.0f} KiB a recording in the cache"
         )
 
