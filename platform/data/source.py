@@ -128,19 +128,21 @@ class Source:
         return min(wanted, max(1, self.frames_in_flight // inputs.clip.frames))
 
     def clip_reader(self, inputs: Inputs) -> ClipReader | None:
-        """Reads the clips of these inputs, if they have any.
-
-        UsageError where clips are asked for and the run names none.
-        """
+        """Reads the clips of these inputs, if they have any; see `named_clips`."""
         if inputs.clip is None:
             return None
+        ids = same_recordings(self.caches(inputs)).index["id"]
+        return ClipReader(self.named_clips, inputs.clip, ids)
+
+    @property
+    def named_clips(self) -> ClipStore:
+        """The clips, for a method that reads them; UsageError where the run names none."""
         if self.clips is None:
             raise UsageError(
                 "the method reads RGB clips: name those that are prepared, such as "
                 "data.clips=person-256"
             )
-        ids = same_recordings(self.caches(inputs)).index["id"]
-        return ClipReader(self.clips, inputs.clip, ids)
+        return self.clips
 
     def _under_protocol(self, cache: Cache) -> Cache:
         label = labels_under(cache.index["label"], self.dataset.classes, self.protocol)

@@ -65,6 +65,15 @@ def pictures(number: int, frames: int) -> np.ndarray:
     return made
 
 
+def damage(video: Path) -> None:
+    """Destroys an eighth of a video's bytes, in its middle."""
+    content = bytearray(video.read_bytes())
+    middle = len(content) // 2
+    for place in range(middle, middle + len(content) // 8):
+        content[place] ^= 0x5A
+    video.write_bytes(content)
+
+
 def write_films(raw: Path, lengths: list[int]) -> None:
     """Writes recordings of so many frames with their videos."""
     from skelray.platform.video.writing import write_video
