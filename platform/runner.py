@@ -14,7 +14,7 @@ from skelray.platform import cluster, paths, registry
 from skelray.platform.config import RunConfig, merge, parse_overrides
 from skelray.platform.config import build as build_config
 from skelray.platform.data import caching
-from skelray.platform.data.source import Source
+from skelray.platform.data.source import Source, preprocessings
 from skelray.platform.dataset import Dataset
 from skelray.platform.errors import CheckpointError, UsageError
 from skelray.platform.evaluation import evaluate
@@ -142,7 +142,7 @@ def build_caches(config: RunConfig, source: Source) -> None:
     method = build_method(config, source.spec)
     uses = [phase.name for phase in method.phases()] + list(method.outputs)
     for use in uses:
-        for preprocessing in method.inputs(use).skeletons.values():
+        for preprocessing in preprocessings(method.inputs(use)).values():
             caching.build(source.store, source.dataset, preprocessing)
 
 

@@ -91,6 +91,9 @@ def describe_command(
     description = describe(kind, store)
     text = summary(description, splits)
     typer.echo(text)
+    if not kind.joints:
+        typer.echo("\nno page: nobody in it has joints to be drawn")
+        return
     page = html or paths.home() / "pages" / f"{store.path.name}.html"
     write_page(page, description, text, seed=seed)
     typer.echo(f"\nanimated recordings, to be opened in a browser: {page}")

@@ -26,7 +26,7 @@ def summary(description: Description, protocols: Sequence[Protocol]) -> str:
     sections = [
         list(_head(description)),
         [*aligned(_lengths(description)), *_rates(description)],
-        list(aligned(_bodies(description))),
+        list(aligned(_bodies(description))) if description.dataset.joints else [],
         list(_joints(description)),
         [*aligned(_classes(description)), *_absent(description)],
         *([*_numbers(description, name)] for name in ("subject", "camera", "setup")),

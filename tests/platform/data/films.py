@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from skelray.platform.dataset import Dataset, Discovery, Protocol, RawItem, SkeletonSample
+from skelray.platform.importing import VideoFolder
 from skelray.platform.skeleton.specs import KINECT_V1
 
 HEIGHT, WIDTH, SIDE = 120, 200, 40
@@ -33,6 +34,13 @@ class Films(Dataset):
     def read(self, item: RawItem) -> Iterator[SkeletonSample]:
         path = Path(item.path)
         yield film(int(item.id), int(path.read_text()), path.with_name(f"{item.id}_rgb.avi"))
+
+
+class Videos(VideoFolder):
+    """The videos of `Films` alone."""
+
+    name = "videos"
+    classes = ("even", "odd")
 
 
 def corner(number: int, frames: int) -> np.ndarray:
