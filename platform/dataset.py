@@ -100,6 +100,7 @@ class Dataset(ABC):
 
     name: ClassVar[str]
     skeleton: ClassVar[SkeletonSpec]
+    joints: ClassVar[bool] = True  # False: videos alone, no frame of which holds a body
     persons: ClassVar[int]
     classes: ClassVar[tuple[str, ...]]
     protocols: ClassVar[tuple[Protocol, ...]]

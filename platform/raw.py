@@ -9,7 +9,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
@@ -73,21 +73,28 @@ class Discovery:
 
 
 def discover_files(
-    raw: Path, suffix: str | Sequence[str], refusal: Callable[[str], str | None]
+    raw: Path,
+    suffix: str | Sequence[str],
+    refusal: Callable[[str], str | None],
+    *,
+    ending: str = "",
 ) -> Discovery:
-    """Lists the files that end in `suffix`, sorted by name; a recording's id is its name without.
+    """Lists the files that end in `suffix`, sorted by id: a file's name without it and `ending`.
 
     `suffix` is one ending or several, in lower case. `raw` is a folder or one zip archive; archives
-    in the folder are looked into. Links to files and folders are followed. `refusal(id)` says why a
-    recording does not belong, None where it does; a second file of the same name is left out too.
-    Keys of `skipped` are paths below `raw`.
+    in the folder are looked into. Links to files and folders are followed. `refusal(stem)`, of the
+    name without the suffix alone, says why a recording does not belong, None where it does; a
+    second file of the same id is left out too. Keys of `skipped` are paths below `raw`.
     """
     items: list[RawItem] = []
     skipped: dict[str, str] = {}
     suffixes = (suffix,) if isinstance(suffix, str) else tuple(suffix)
-    found = _files(raw, suffixes, skipped)
-    for item in sorted(found, key=lambda item: (item.id, item.path, item.member)):
-        reason = refusal(item.id)
+    found = [
+        (replace(item, id=item.id.removesuffix(ending)), item.id)
+        for item in _files(raw, suffixes, skipped)
+    ]
+    for item, stem in sorted(found, key=lambda one: (one[0].id, one[0].path, one[0].member)):
+        reason = refusal(stem)
         if reason is None and items and items[-1].id == item.id:
             reason = f"the same recording as {items[-1].where}"
         if reason is None:

@@ -14,7 +14,7 @@ from skelray.platform import cluster, paths, registry
 from skelray.platform.config import RunConfig, merge, parse_overrides
 from skelray.platform.config import build as build_config
 from skelray.platform.data import caching
-from skelray.platform.data.source import Source
+from skelray.platform.data.source import Source, preprocessings
 from skelray.platform.dataset import Dataset
 from skelray.platform.errors import CheckpointError, UsageError
 from skelray.platform.evaluation import evaluate
@@ -132,17 +132,13 @@ def check_clips(config: RunConfig, source: Source) -> None:
     method = build_method(config, source.spec)
     uses = [phase.name for phase in method.phases()] + list(method.outputs)
     reads = any(method.inputs(use).clip for use in uses)
-    if reads and source.clips is None:
-        raise UsageError(
-            f"method {config.name} reads RGB clips: name those that are prepared, such as "
-            "data.clips=person-256"
-        )
-    if source.clips is None:
-        return
     if not reads:
-        raise UsageError(f"method {config.name} reads no RGB clips: leave data.clips out")
-    if skipped := len(source.clips.manifest["skipped"]):
-        print(f"{skipped} recordings have no clip and take no part: {source.clips.path}")
+        if source.clips is not None:
+            raise UsageError(f"method {config.name} reads no RGB clips: leave data.clips out")
+        return
+    clips = source.named_clips
+    if skipped := len(clips.manifest["skipped"]):
+        print(f"{skipped} recordings have no clip and take no part: {clips.path}")
 
 
 def build_caches(config: RunConfig, source: Source) -> None:
@@ -153,7 +149,7 @@ def build_caches(config: RunConfig, source: Source) -> None:
     for tuned in finetunings(config):
         read.append(method.training_inputs(tuned.finetuning.output))
     for inputs in read:
-        for preprocessing in inputs.skeletons.values():
+        for preprocessing in preprocessings(inputs).values():
             caching.build(source.store, source.dataset, preprocessing)
 
 

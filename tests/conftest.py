@@ -1,7 +1,8 @@
-"""Reference material outside the repository: recordings, and outputs of published networks.
+"""Ray for the modules that ask for it, and reference material outside the repository.
 
-It lies in the folder SKELRAY_SHARED, by default `shared` beside the repository. Tests that ask for
-it through these fixtures skip, with the reason, where it is absent.
+That is recordings, and outputs of published networks, in the folder SKELRAY_SHARED, by default
+`shared` beside the repository. Tests that ask for it through these fixtures skip, with the reason,
+where it is absent.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import math
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,18 @@ def golden_weight(key: str, shape: list[int]) -> Tensor:
     if len(shape) >= 2:
         return normal / math.sqrt(max(1, math.prod(shape[1:])))
     return 0.1 * normal + (1 if key.endswith("weight") else 0)
+
+
+@pytest.fixture(scope="module")
+def ray_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Ray on this machine for a whole module, and an empty SKELRAY_HOME."""
+    from skelray.platform import cluster  # loads Ray, which most tests do without
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SKELRAY_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.delenv("RAY_ADDRESS", raising=False)
+        with cluster.connected():
+            yield
 
 
 @pytest.fixture(scope="session")

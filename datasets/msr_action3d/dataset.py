@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from skelray.datasets.msr_action3d.parser import parse_skeleton
@@ -77,9 +76,7 @@ class MSRAction3D(Dataset):
 
     def discover(self, raw: Path) -> Discovery:
         """Lists the recordings below a folder or in a zip archive; ids are aAA_sSS_eEE."""
-        found = discover_files(raw, ".txt", _refusal)
-        items = [replace(item, id=item.id.removesuffix(_ENDING)) for item in found.items]
-        return replace(found, items=items)
+        return discover_files(raw, ".txt", _refusal, ending=_ENDING)
 
     def read(self, item: RawItem) -> Iterator[SkeletonSample]:
         """Yields the one recording of the file; its confidences are the joints' `score`."""

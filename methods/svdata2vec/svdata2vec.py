@@ -91,7 +91,7 @@ class SVData2vec(Method):
             joints=FIELD if joints else "",
         )
         poses = Preprocessing(name="pose_2d", parameters={"persons": PERSONS})
-        return Inputs(skeletons={FIELD: poses}, clip=clip)
+        return Inputs(skeletons={FIELD: poses} if joints else {}, clip=clip)
 
     def phases(self) -> Sequence[Phase]:
         """The single phase of pretraining."""

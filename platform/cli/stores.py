@@ -36,7 +36,7 @@ def prepare_command(
     from skelray.platform.data.clips import ClipKind
     from skelray.platform.data.source import store_path
     from skelray.platform.data.store import MANIFEST, Store
-    from skelray.platform.data.summary import skipped_lines
+    from skelray.platform.data.summary import clips_line, lacking_lines, skipped_lines
     from skelray.platform.preparation import prepare_clips, prepare_dataset
     from skelray.platform.video.required import require_video
 
@@ -62,12 +62,9 @@ def prepare_command(
         typer.echo(line)
     if clips:
         made = prepare_clips(dataset, clips, videos, boxes, size=size, fresh=fresh)
-        typer.echo(f"{len(made)} clips in {made.path}")
-        for line in skipped_lines(made.manifest["skipped"], made.path):
+        typer.echo(clips_line(made))
+        for line in lacking_lines(made):
             typer.echo(line)
-        if others := made.manifest["other_lengths"]:
-            name, said = next(iter(others.items()))
-            typer.echo(f"{len(others):,} clips are not as long as their poses: {name}, {said}")
 
 
 @app.command("describe")
@@ -91,6 +88,9 @@ def describe_command(
     description = describe(kind, store)
     text = summary(description, splits)
     typer.echo(text)
+    if not kind.joints:
+        typer.echo("\nno page: nobody in it has joints to be drawn")
+        return
     page = html or paths.home() / "pages" / f"{store.path.name}.html"
     write_page(page, description, text, seed=seed)
     typer.echo(f"\nanimated recordings, to be opened in a browser: {page}")
@@ -130,19 +130,22 @@ def new_dataset_command(
 
 @app.command("clean")
 def clean_command(
-    dataset: Annotated[str, typer.Argument(help="Only caches of this data set.")] = "",
+    dataset: Annotated[str, typer.Argument(help="Only what is of this data set.")] = "",
+    clips: Annotated[
+        bool, typer.Option("--clips", help="RGB clips too; prepare makes them again of the videos.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Removes caches and what was left unfinished a day ago; never stores nor runs."""
+    """Removes caches and what was left unfinished a day ago, clips if asked; no stores, no runs."""
     from skelray.platform.data import inventory
 
     if dataset:
         registry.load_dataset(dataset)
-    entries = inventory.removable(dataset)
+    entries = inventory.removable(dataset, with_clips=clips)
     for line in inventory.lines(entries):
         typer.echo(line)
-    for line in inventory.lines(inventory.recent(dataset)):
+    for line in inventory.lines(inventory.recent(dataset, with_clips=clips)):
         typer.echo(f"stays, as it changed less than a day ago: {line}")
     if not entries:
         typer.echo(f"nothing to remove {f'of {dataset}' if dataset else f'in {paths.home()}'}")

@@ -46,11 +46,13 @@ def write_annotations(
     the format.
 
     Raises:
-        UsageError: `path` exists, or a protocol is unknown.
+        UsageError: `path` exists, a protocol is unknown, or the data set is of videos alone.
         DataError: `path` cannot be written.
     """
     if path.exists():
         raise UsageError(f"{path} exists: name another file, or remove it")
+    if not dataset.joints:
+        raise UsageError(f"recordings of {dataset.name} have no joints to write")
     names = protocols or dict.fromkeys([*(p.name for p in dataset.protocols), *store.splits])
     found = [find_protocol(dataset, store, name) for name in names]
     annotations, skipped, written = [], {}, []

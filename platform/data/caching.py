@@ -17,9 +17,10 @@ import ray.data
 from skelray.platform.data import store
 from skelray.platform.data.cache import Cache, cache_path
 from skelray.platform.dataset import Dataset, SkeletonSample
-from skelray.platform.errors import DataError, SkelrayError
+from skelray.platform.errors import DataError, SkelrayError, UsageError
 from skelray.platform.method.draws import key_of
 from skelray.platform.preprocessing import Preprocessing
+from skelray.platform.preprocessing.no_joints import NO_JOINTS
 from skelray.platform.progress import progress_bar
 
 _FIELDS = ("label", "subject", "camera", "setup", "replication", "fps", "clip")
@@ -29,8 +30,14 @@ def build(source: store.Store, dataset: type[Dataset], preprocessing: Preprocess
     """Opens the cache of this store and preprocessing, making it first where it is not there.
 
     One Ray Data task per shard, then one sequential copy into the flat file: memory does not grow
-    with the data set. Ray must be connected where it has to be made.
+    with the data set. Ray must be connected where it has to be made. UsageError where joints are
+    asked of videos alone.
     """
+    if not dataset.joints and preprocessing.name != NO_JOINTS:
+        raise UsageError(
+            f"recordings of {dataset.name} have no joints, which preprocessing "
+            f"{preprocessing.name} reads: choose a method or settings that read RGB clips alone"
+        )
     target = cache_path(source, preprocessing)
     if not (target / "index.arrow").exists():
         partial = target.with_name(f"{target.name}.partial-{os.getpid()}")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from skelray.platform.data.cache import Cache
-from skelray.platform.data.clip_reading import ClipReader, Plan
+from skelray.platform.data.clip_reading import ClipReader, Outcome, Plan
 from skelray.platform.data.loading import Residency, ResidentData, ResidentField, Sampling
 from skelray.platform.errors import DataError, UsageError
 from skelray.platform.method.batch import Batch
@@ -54,9 +54,9 @@ class ClipData:
 
     def finish(self, pending: Pending, *, labels: bool) -> Batch:
         """The batch, when its clips are decoded."""
-        problems = [task.result() for task in pending.tasks]
+        outcomes = [task.result() for task in pending.tasks]
         batch = self.skeletons.batch(pending.rows, labels=labels)
-        return self.reader.fill(batch, pending.plan, pending.clip, problems)
+        return self.reader.fill(batch, pending.plan, pending.clip, outcomes)
 
     def batch(self, rows: np.ndarray, *, labels: bool) -> Batch:
         """The recordings of these rows (N,), on the device, as an evaluation reads them.
@@ -64,8 +64,9 @@ class ClipData:
         DataError where a clip cannot be read: a figure must not be of black pictures.
         """
         pending = self.begin(rows, None)
-        if problem := next((said for task in pending.tasks if (said := task.result())), ""):
-            raise DataError(f"{problem}: prepare the clips again, the damaged one is made anew")
+        for problem, read in (task.result() for task in pending.tasks):
+            if not read:
+                raise DataError(f"{problem}: prepare the clips again, the damaged one is made anew")
         return self.finish(pending, labels=labels)
 
     def keys(self, rows: np.ndarray) -> Tensor:
@@ -80,7 +81,7 @@ class Pending:
     rows: np.ndarray
     plan: Plan
     clip: Tensor
-    tasks: list[Future[str]]
+    tasks: list[Future[Outcome]]
 
     @property
     def frames(self) -> int:

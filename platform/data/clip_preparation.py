@@ -28,7 +28,7 @@ from skelray.platform.data.clips import (
 )
 from skelray.platform.data.persons import Persons
 from skelray.platform.dataset import Dataset, SkeletonSample
-from skelray.platform.errors import DataError
+from skelray.platform.errors import DataError, UsageError
 from skelray.platform.progress import progress_bar
 
 TASK_CPUS = 1.0  # that Ray reserves for a task
@@ -47,8 +47,14 @@ def prepare_clips(
 
     `find` gives the video of a recording, in Ray's tasks; `boxes` is a file of a detector's boxes,
     which are taken instead of the joints; `fresh` makes every clip anew. Damaged and missing videos
-    are listed in the manifest with the reason; DataError where none is left. Ray must be connected.
+    are listed in the manifest with the reason; DataError where none is left, UsageError where
+    nothing can say where the persons are. Ray must be connected.
     """
+    if kind.shows == "person" and not (dataset.joints or boxes):
+        raise UsageError(
+            f"recordings of {dataset.name} have no joints to cut persons by: give --boxes FILE, "
+            f"which skelray boxes makes, or --clips whole-{kind.size}"
+        )
     target = clips_path(source.path, kind)
     target.mkdir(parents=True, exist_ok=True)
     with FileLock(target / ".lock"):

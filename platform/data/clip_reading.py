@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +22,13 @@ from skelray.platform.method.contract import ClipSpec
 from skelray.platform.method.draws import Draws
 
 _LOG = logging.getLogger(__name__)
+
+
+class Outcome(NamedTuple):
+    """How the decoding of one clip ended."""
+
+    problem: str = ""  # of its file, "" where there is none
+    read: bool = True  # False: the clip is black
 
 
 @dataclass(frozen=True)
@@ -94,17 +102,14 @@ class ClipReader:
         side = size.flip(1)[:, None, None, None]
         return square_box(joints_box(torch.clamp(places, -side, 2 * side)), size)
 
-    def decode(self, plan: Plan, clip: Tensor, pool: ThreadPoolExecutor) -> list[Future[str]]:
-        """Begins to fill `clip` (N, T, S, S, 3) uint8, which is black; one task per recording.
-
-        A task returns what is wrong with its file, "" where nothing is; its part stays black then.
-        """
+    def decode(self, plan: Plan, clip: Tensor, pool: ThreadPoolExecutor) -> list[Future[Outcome]]:
+        """Begins to fill `clip` (N, T, S, S, 3) uint8, which is black; one task per recording."""
         columns = zip(
             plan.row.tolist(), plan.frame.numpy(), plan.box.tolist(), clip.numpy(), strict=True
         )
         return [pool.submit(self._decode, *one) for one in columns]
 
-    def _decode(self, row: int, frames: np.ndarray, box: list[int], into: np.ndarray) -> str:
+    def _decode(self, row: int, frames: np.ndarray, box: list[int], into: np.ndarray) -> Outcome:
         # decord and OpenCV are loaded by those who decode
         from skelray.platform.video.cropping import cut, resized
         from skelray.platform.video.reading import read_frames
@@ -113,21 +118,27 @@ class ClipReader:
         try:
             pictures, replaced = read_frames(self.store.file(row), frames)
         except (DataError, OSError) as error:
-            return str(error)
-        if replaced:
-            self._say(f"{self.store.file(row)}: {replaced} of {len(frames)} frames are replaced")
+            return Outcome(str(error), read=False)
         for one, picture in zip(into, pictures, strict=True):  # boxes may be large
             whole = cut(picture[None], (left, top, right, bottom))
             resized(whole, self.spec.size, into=one[None])
-        return ""
+        if replaced:
+            name = self.store.file(row)
+            return Outcome(f"{name}: {replaced} of {len(frames)} frames are replaced")
+        return Outcome()
 
-    def fill(self, batch: Batch, plan: Plan, clip: Tensor, problems: Sequence[str]) -> Batch:
-        """The batch with its clips, on the batch's device; DataError where none can be read."""
-        said = [problem for problem in problems if problem]
-        for problem in said:
-            self._say(f"{problem}; the clip counts as black")
-        if len(said) == len(problems):
-            raise DataError(f"no clip of a batch of {len(problems)} can be read: {said[0]}")
+    def fill(self, batch: Batch, plan: Plan, clip: Tensor, outcomes: Sequence[Outcome]) -> Batch:
+        """The batch with its clips, on the batch's device; DataError where none can be read.
+
+        What is wrong is said here, in the training process, wherever the clips were decoded.
+        """
+        for problem, read in outcomes:
+            if problem:
+                self._say(problem if read else f"{problem}; the clip counts as black")
+        if not any(outcome.read for outcome in outcomes):
+            raise DataError(
+                f"no clip of a batch of {len(outcomes)} can be read: {outcomes[0].problem}"
+            )
         shown, size = self.shown[plan.row], self.size[plan.row].flip(1)
         scale = ((shown[:, 2:] - shown[:, :2]) / size).repeat(1, 2)
         filled = replace(
@@ -137,7 +148,7 @@ class ClipReader:
             pose_index=plan.pose,
             clip_box=(plan.box * scale + shown[:, :2].repeat(1, 2)).float(),
             clip_hw=self.source[plan.row],
-            clip_ok=torch.tensor([not problem for problem in problems]),
+            clip_ok=torch.tensor([outcome.read for outcome in outcomes]),
         )
         return filled.to(batch.index.device)
 

@@ -3,6 +3,7 @@
 Stores:   stores/NAME[-SIZE], unfinished ones NAME.partial (a later `prepare` goes on with them).
 Caches:   caches/STORE-VERSION/PREPROCESSING, unfinished ones PREPROCESSING.partial-PROCESS.
 Features: caches/features/HASH.parquet, unfinished ones .HASH.parquet.PROCESS.
+Clips:    clips/STORE/KIND, without a manifest while they are unfinished.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from functools import cached_property
 from pathlib import Path
 
 from skelray.platform import paths
+from skelray.platform.data.clips import MANIFEST as CLIPS_MANIFEST
+from skelray.platform.data.clips import ClipStore
 from skelray.platform.data.source import store_path
 from skelray.platform.data.store import MANIFEST, Store
 from skelray.platform.dataset import Dataset
@@ -102,16 +105,42 @@ def unfinished_stores(dataset: str = "") -> list[Entry]:
     ]
 
 
-def removable(dataset: str = "") -> list[Entry]:
-    """What can be made again at any time: caches, and unfinished work that is abandoned."""
-    entries = caches(dataset) + unfinished_stores(dataset)
+def clips(dataset: str = "") -> list[Entry]:
+    """Clips of all data sets or of one, unfinished ones among them."""
+    found = []
+    for folder in _children(paths.clips()):
+        if not dataset or _belongs(folder, dataset):
+            for path in _children(folder):
+                finished = (path / CLIPS_MANIFEST).exists()
+                holds = f"clips of {folder.name}"
+                found.append(Entry(path, holds if finished else f"unfinished {holds}", finished))
+    return found
+
+
+def open_clips(path: Path) -> ClipStore:
+    """Finished clips; DataError where they are damaged or not of the store as it is now."""
+    return ClipStore.open(path, Store.open(paths.stores() / path.parent.name).version)
+
+
+def removable(dataset: str = "", *, with_clips: bool = False) -> list[Entry]:
+    """What can be made again: caches, unfinished work that is abandoned, and clips.
+
+    Clips take hours and need the videos, unfinished ones are mostly there: none where not asked.
+    """
+    entries = _passing(dataset, with_clips)
     return [entry for entry in entries if entry.finished or entry.abandoned]
 
 
-def recent(dataset: str = "") -> list[Entry]:
+def recent(dataset: str = "", *, with_clips: bool = False) -> list[Entry]:
     """Unfinished work that may still be under way."""
-    entries = caches(dataset) + unfinished_stores(dataset)
+    entries = _passing(dataset, with_clips)
     return [entry for entry in entries if not (entry.finished or entry.abandoned)]
+
+
+def _passing(dataset: str, with_clips: bool) -> list[Entry]:
+    """All but stores and runs."""
+    made = clips(dataset) if with_clips else []
+    return [*caches(dataset), *unfinished_stores(dataset), *made]
 
 
 def remove(entry: Entry) -> None:
@@ -128,12 +157,17 @@ def remove(entry: Entry) -> None:
 
 
 def store_lines(dataset: type[Dataset]) -> Iterator[str]:
-    """Where a data set is prepared, how large it and its caches are: for `skelray list`."""
+    """Where a data set is prepared, how large it, its clips and caches are: for `skelray list`."""
     found = [entry for entry in stores() if _belongs(entry.path, dataset.name)]
     for entry in found:
         yield f"  prepared: {_contents(entry.path)}, {size_text(entry.size)} in {entry.path}"
     if not found:
         yield "  not prepared"
+    made = clips(dataset.name)
+    for entry in made:
+        if entry.finished:
+            yield f"  {_contents_of_clips(entry.path)}, {size_text(entry.size)} in {entry.path}"
+    yield from (f"  {line}" for line in lines(entry for entry in made if not entry.finished))
     yield from (f"  {line}" for line in lines(unfinished_stores(dataset.name)))
     yield from (f"  {line}" for line in lines(caches(dataset.name)))
 
@@ -141,7 +175,7 @@ def store_lines(dataset: type[Dataset]) -> Iterator[str]:
 def other_lines(datasets: Sequence[str]) -> Iterator[str]:
     """What else there is: features, and what belongs to none of these data sets."""
     theirs = {entry.path for dataset in datasets for entry in _all_of(dataset)}
-    others = [*stores(), *unfinished_stores(), *caches()]
+    others = [*stores(), *clips(), *unfinished_stores(), *caches()]
     yield from lines([entry for entry in others if entry.path not in theirs])
 
 
@@ -158,7 +192,7 @@ def lines(entries: Iterable[Entry]) -> Iterator[str]:
 
 def _all_of(dataset: str) -> list[Entry]:
     own = [entry for entry in stores() if _belongs(entry.path, dataset)]
-    return [*own, *unfinished_stores(dataset), *caches(dataset)]
+    return [*own, *clips(dataset), *unfinished_stores(dataset), *caches(dataset)]
 
 
 def _cached(path: Path, holds: str) -> Entry:
@@ -172,6 +206,14 @@ def _contents(path: Path) -> str:
     except DataError as error:
         return str(error)
     return f"{manifest['samples']:,} recordings, {len(manifest['skipped']):,} skipped"
+
+
+def _contents_of_clips(path: Path) -> str:
+    try:
+        found = open_clips(path)
+    except DataError as error:
+        return f"clips {path.name}: {error}"
+    return f"clips {path.name}: {len(found):,}, {len(found.manifest['skipped']):,} skipped"
 
 
 def _versions(dataset: str) -> dict[str, str]:

@@ -22,6 +22,8 @@ from skelray.platform.data.store import Store
 from skelray.platform.dataset import Dataset, Protocol
 from skelray.platform.errors import DataError, UsageError
 from skelray.platform.method import DataSpec, Inputs
+from skelray.platform.preprocessing import Preprocessing
+from skelray.platform.preprocessing.no_joints import NO_JOINTS
 
 
 def store_path(dataset: type[Dataset], size: str) -> Path:
@@ -38,6 +40,11 @@ def data_spec(dataset: type[Dataset], classes: int) -> DataSpec:
         coordinates=skeleton.dimensions,
         classes=classes,
     )
+
+
+def preprocessings(inputs: Inputs) -> Mapping[str, Preprocessing]:
+    """What is cached of each recording for these inputs; of clips alone, what is known of it."""
+    return inputs.skeletons or {"recording": Preprocessing(name=NO_JOINTS)}
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,7 @@ class Source:
         """
         return {
             name: self._under_protocol(Cache.open(cache_path(self.store, preprocessing)))
-            for name, preprocessing in inputs.skeletons.items()
+            for name, preprocessing in preprocessings(inputs).items()
         }
 
     def rows(self, index: Mapping[str, np.ndarray], part: Part) -> np.ndarray:
@@ -128,19 +135,21 @@ class Source:
         return min(wanted, max(1, self.frames_in_flight // inputs.clip.frames))
 
     def clip_reader(self, inputs: Inputs) -> ClipReader | None:
-        """Reads the clips of these inputs, if they have any.
-
-        UsageError where clips are asked for and the run names none.
-        """
+        """Reads the clips of these inputs, if they have any; see `named_clips`."""
         if inputs.clip is None:
             return None
+        ids = same_recordings(self.caches(inputs)).index["id"]
+        return ClipReader(self.named_clips, inputs.clip, ids)
+
+    @property
+    def named_clips(self) -> ClipStore:
+        """The clips, for a method that reads them; UsageError where the run names none."""
         if self.clips is None:
             raise UsageError(
                 "the method reads RGB clips: name those that are prepared, such as "
                 "data.clips=person-256"
             )
-        ids = same_recordings(self.caches(inputs)).index["id"]
-        return ClipReader(self.clips, inputs.clip, ids)
+        return self.clips
 
     def _under_protocol(self, cache: Cache) -> Cache:
         label = labels_under(cache.index["label"], self.dataset.classes, self.protocol)

@@ -70,8 +70,10 @@ def check_sample(sample: SkeletonSample, dataset: type[Dataset]) -> None:
             raise DataError(f"{sample.id}: {name} has shape {value.shape}, expected {expected}")
     if sample.frames == 0:
         raise DataError(f"{sample.id}: the recording has no frames")
-    if bodies == 0:
+    if bodies == 0 and dataset.joints:
         raise DataError(f"{sample.id}: no frame holds a body")
+    if bodies and not dataset.joints:
+        raise DataError(f"{sample.id}: a frame holds a body, {dataset.name} says joints = False")
     if not np.isfinite(sample.xyz).all():
         raise DataError(f"{sample.id}: a joint coordinate is not a finite number")
     if sample.label is not None and not 0 <= sample.label < len(dataset.classes):
@@ -117,7 +119,7 @@ def meaning(dataset: type[Dataset]) -> dict[str, Any]:
     return {
         "reader": dataset.version,
         "classes": list(dataset.classes),
-        "joints": list(dataset.skeleton.joints),
+        "joints": list(dataset.skeleton.joints) if dataset.joints else [],
         "dimensions": dataset.skeleton.dimensions,
     }
 

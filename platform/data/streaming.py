@@ -19,7 +19,7 @@ from ray.data import ActorPoolStrategy
 
 from skelray.platform.data.cache import Cache
 from skelray.platform.data.clip_loading import ClipData, batches_in_flight
-from skelray.platform.data.clip_reading import ClipReader, Plan
+from skelray.platform.data.clip_reading import ClipReader, Outcome, Plan
 from skelray.platform.data.loading import (
     Columns,
     Lengths,
@@ -33,7 +33,7 @@ from skelray.platform.method.draws import Draws
 READER_CPUS = 0.1  # that Ray reserves for the actor that reads for a worker
 DECODER_CPUS = 1.0  # and for one that decodes clips
 
-_CLIP, _PLAN, _PROBLEMS = "clip", "plan/", "problems"  # columns of what an actor answers
+_CLIP, _PLAN, _OUTCOME = "clip", "plan/", "outcome/"  # columns of what an actor answers
 
 
 class _Reader:
@@ -59,7 +59,10 @@ class _Reader:
         if self.clips:
             draws = Draws(self.seed, self.epoch, self.clips.keys(rows.numpy()))
             pending = self.clips.begin(rows.numpy(), draws)
-            answer[_PROBLEMS] = [task.result() for task in pending.tasks]
+            outcomes = zip(*(task.result() for task in pending.tasks), strict=True)
+            answer |= {
+                f"{_OUTCOME}{k}": list(v) for k, v in zip(Outcome._fields, outcomes, strict=True)
+            }
             answer[_CLIP] = pending.clip.numpy()
             answer |= {f"{_PLAN}{k}": v.numpy() for k, v in vars(pending.plan).items()}
         return answer
@@ -128,5 +131,7 @@ class StreamingLoader:
         if self.clips:
             plan = Plan(**{f.name: torch.tensor(row[f"{_PLAN}{f.name}"]) for f in fields(Plan)})
             clip = torch.tensor(np.asarray(row[_CLIP]))
-            batch = self.clips.fill(batch, plan, clip, list(row[_PROBLEMS]))
+            columns = (row[f"{_OUTCOME}{name}"] for name in Outcome._fields)
+            outcomes = [Outcome(*one) for one in zip(*columns, strict=True)]
+            batch = self.clips.fill(batch, plan, clip, outcomes)
         return batch.to(self.device)

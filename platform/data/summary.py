@@ -9,10 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from skelray.platform.data import inventory
+from skelray.platform.data.clips import ClipStore
 from skelray.platform.data.describe import STATES, Description
-from skelray.platform.data.inventory import folder_size
 from skelray.platform.data.parts import UNKNOWN
+from skelray.platform.data.store import Store
 from skelray.platform.dataset import Protocol
+from skelray.platform.errors import DataError
 from skelray.platform.tables import aligned, size_text
 
 _QUANTILES = {"shortest": 0.0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "longest": 1.0}
@@ -26,8 +29,9 @@ def summary(description: Description, protocols: Sequence[Protocol]) -> str:
     sections = [
         list(_head(description)),
         [*aligned(_lengths(description)), *_rates(description)],
-        list(aligned(_bodies(description))),
+        list(aligned(_bodies(description))) if description.dataset.joints else [],
         list(_joints(description)),
+        list(_clips(description.store)),
         [*aligned(_classes(description)), *_absent(description)],
         *([*_numbers(description, name)] for name in ("subject", "camera", "setup")),
         [*aligned(_parts(description, protocols)), "holdout lies inside train"],
@@ -38,8 +42,35 @@ def summary(description: Description, protocols: Sequence[Protocol]) -> str:
 def _head(description: Description) -> Iterator[str]:
     store, skipped = description.store, description.store.manifest["skipped"]
     yield f"{description.dataset.name}: {len(description):,} recordings, {len(skipped):,} skipped"
-    yield f"{store.path} ({size_text(folder_size(store.path))}, version {store.version})"
+    yield f"{store.path} ({size_text(inventory.folder_size(store.path))}, version {store.version})"
     yield from (f"  {line}" for line in skipped_lines(skipped, store.path))
+
+
+def _clips(store: Store) -> Iterator[str]:
+    """What clips there are of this store, and what they lack."""
+    for entry in inventory.clips():
+        if entry.path.parent.name != store.path.name or not entry.finished:
+            continue
+        try:
+            clips = inventory.open_clips(entry.path)
+        except DataError as error:
+            yield f"clips {entry.path.name}: {error}"
+            continue
+        yield f"{clips_line(clips)} ({size_text(entry.size)}, version {clips.version})"
+        yield from (f"  {line}" for line in lacking_lines(clips))
+
+
+def clips_line(clips: ClipStore) -> str:
+    """How many clips there are, and where."""
+    return f"{len(clips):,} clips in {clips.path}"
+
+
+def lacking_lines(clips: ClipStore) -> Iterator[str]:
+    """What recordings have no clip and why, and how many have one of another length."""
+    yield from skipped_lines(clips.manifest["skipped"], clips.path)
+    if others := clips.manifest["other_lengths"]:
+        name, said = next(iter(others.items()))
+        yield f"{len(others):,} clips are not as long as their poses: {name}, {said}"
 
 
 def skipped_lines(skipped: Mapping[str, str], store: Path) -> Iterator[str]:

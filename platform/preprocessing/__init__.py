@@ -4,6 +4,7 @@ from skelray.platform.preprocessing import (  # noqa: F401 - each registers its 
     body_centred,
     denoised,
     energy_ranked,
+    no_joints,
     pose_2d,
 )
 from skelray.platform.preprocessing.spec import Preprocessed, Preprocessing, register

@@ -65,7 +65,8 @@ def gestures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[D
     registry._plugins.cache_clear()
     yield registry.load_dataset("gestures")
     registry._plugins.cache_clear()
-    for name in [name for name in sys.modules if name.startswith("skelray.datasets.gestures")]:
+    ours = ("skelray.datasets.gestures", "skelray.datasets.holidays")
+    for name in [name for name in sys.modules if name.startswith(ours)]:
         del sys.modules[name]
 
 
@@ -167,6 +168,19 @@ def test_every_format_of_the_page_gives_what_was_written(
     assert [read[name].subject for name in held] == [1, 1, 2, 2, 5]
     assert found.splits["seen"] == {"train": ["anna_1", "bert_1"], "test": ["anna_2"]}
     assert read["anna_2"].score is not None and read["anna_2"].score.shape == (20, 10)
+
+
+def test_videos_alone_are_recordings(gestures: type[Dataset], tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="PyAV is of the extra [video]")
+    from skelray.platform.video.writing import write_video
+
+    holidays = registry.load_dataset("holidays")
+    picture = np.zeros((1, 32, 32, 3), np.uint8)
+    write_video(tmp_path / "videos/beach_rgb.avi", picture, rate=25, codec="mpeg4")
+    (tmp_path / "videos/recordings.csv").write_text("id,label\nbeach,swim\n")
+    (sample,) = samples(holidays, tmp_path / "videos")
+    assert (sample.id, sample.label, sample.frames, len(sample.xyz)) == ("beach", 0, 1, 0)
+    assert sample.clip == str(tmp_path / "videos/beach_rgb.avi")
 
 
 def test_the_page_names_every_column() -> None:

@@ -159,6 +159,22 @@ def test_clean_removes_caches_once_allowed(
     assert (nwucla / "manifest.json").exists()
 
 
+def test_clean_removes_clips_where_they_are_asked_for(
+    capsys: pytest.CaptureFixture[str], home: Path, nwucla: Path
+) -> None:
+    clips = home / "clips/nwucla/person-64"
+    clips.mkdir(parents=True)
+    (clips / "manifest.json").write_bytes(bytes(1536))
+    cli.main(["clean", "nwucla", "--yes"])
+    assert capsys.readouterr().out.splitlines() == ["nothing to remove of nwucla"]
+    cli.main(["clean", "nwucla", "--clips", "--yes"])
+    assert capsys.readouterr().out.splitlines() == [
+        f"clips of nwucla: 1.5 KiB in {clips}",
+        "removed 1.5 KiB",
+    ]
+    assert not clips.parent.exists()
+
+
 def test_clean_without_an_answer_is_an_error(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from skelray.platform.dataset import Dataset, Discovery, Protocol, RawItem, SkeletonSample
+from skelray.platform.importing import VideoFolder
 from skelray.platform.skeleton.specs import KINECT_V1
 
 HEIGHT, WIDTH, SIDE = 120, 200, 40
@@ -33,6 +34,13 @@ class Films(Dataset):
     def read(self, item: RawItem) -> Iterator[SkeletonSample]:
         path = Path(item.path)
         yield film(int(item.id), int(path.read_text()), path.with_name(f"{item.id}_rgb.avi"))
+
+
+class Videos(VideoFolder):
+    """The videos of `Films` alone."""
+
+    name = "videos"
+    classes = ("even", "odd")
 
 
 def corner(number: int, frames: int) -> np.ndarray:
@@ -63,6 +71,15 @@ def pictures(number: int, frames: int) -> np.ndarray:
     for t, (x, y) in enumerate(corner(number, frames)):
         made[t, y : y + SIDE, x : x + SIDE] = 100 + 5 * t
     return made
+
+
+def damage(video: Path) -> None:
+    """Destroys an eighth of a video's bytes, in its middle."""
+    content = bytearray(video.read_bytes())
+    middle = len(content) // 2
+    for place in range(middle, middle + len(content) // 8):
+        content[place] ^= 0x5A
+    video.write_bytes(content)
 
 
 def write_films(raw: Path, lengths: list[int]) -> None:

@@ -17,7 +17,7 @@ pytest.importorskip("cv2", reason="OpenCV is of the extra [video]")
 from skelray.platform.clips.joints import joints_in_clip
 from skelray.platform.data.cache import Cache
 from skelray.platform.data.clip_loading import ClipData, ClipLoader
-from skelray.platform.data.clip_reading import ClipReader
+from skelray.platform.data.clip_reading import ClipReader, Outcome
 from skelray.platform.data.clips import ClipKind, ClipStore, file_of, write_index
 from skelray.platform.data.loading import Sampling
 from skelray.platform.data.persons import person_square
@@ -204,7 +204,7 @@ def test_leaving_an_epoch_ends_its_decoding(
 ) -> None:
     decode, begun = ClipReader._decode, []
 
-    def slow(self: ClipReader, row: int, *given: object) -> str:
+    def slow(self: ClipReader, row: int, *given: object) -> Outcome:
         begun.append(row)
         time.sleep(0.1)
         return decode(self, row, *given)  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,6 @@ import torch
 pytest.importorskip("av", reason="PyAV is of the extra [video]")
 pytest.importorskip("cv2", reason="OpenCV is of the extra [video]")
 
-from skelray.platform import cluster
 from skelray.platform.data import caching, clip_preparation
 from skelray.platform.data.boxes import VideoBoxes, write_boxes
 from skelray.platform.data.clip_loading import ClipData, ClipLoader
@@ -29,20 +28,13 @@ from skelray.platform.method import ClipSpec
 from skelray.platform.preprocessing import Preprocessing
 from skelray.platform.video.found import find_videos
 from skelray.platform.video.reading import frames_in_order
-from tests.platform.data.films import HEIGHT, SIDE, WIDTH, Films, write_films
+from tests.platform.data.films import HEIGHT, SIDE, WIDTH, Films, damage, write_films
 
 LENGTHS = [20, 12, 30, 16, 24, 18]
 MISSING, DAMAGED, LONGER = "001", "003", "004"
 PERSON = ClipKind("person", 64)
 
-
-@pytest.fixture(scope="module", autouse=True)
-def ray_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SKELRAY_HOME", str(tmp_path_factory.mktemp("home")))
-        patch.delenv("RAY_ADDRESS", raising=False)
-        with cluster.connected():
-            yield
+pytestmark = pytest.mark.usefixtures("ray_here")
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +172,13 @@ def test_kinds_that_are_none_are_refused(name: str) -> None:
     assert str(ClipKind.parse("whole-540")) == "whole-540"
 
 
-def test_streamed_clips_equal_those_decoded_in_threads(store: Store, clips: ClipStore) -> None:
+def test_streamed_clips_equal_those_decoded_in_threads(
+    store: Store, clips: ClipStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(clips.path, tmp_path / "clips")
+    clips = replace(clips, path=tmp_path / "clips")
+    damage(clips.file(1))
+    clips.file(2).unlink()
     pose = Preprocessing(name="pose_2d", parameters={"persons": 1})
     caches = {"pose": caching.build(store, Films, pose)}
     ids = caches["pose"].index["id"]
@@ -190,9 +188,17 @@ def test_streamed_clips_equal_those_decoded_in_threads(store: Store, clips: Clip
     reader, cpu = ClipReader(clips, spec, ids), torch.device("cpu")
     data = ClipData(caches, reader, cpu, "host")
     here = [*ClipLoader(data, sampling, in_flight=8)(epoch=3)]
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2
+    assert any("002.mp4" in line and "of 4 frames are replaced" in line for line in said)
+    assert any("004.mp4" in line and "counts as black" in line for line in said)
+    caplog.clear()
+    reader = ClipReader(clips, spec, ids)  # one that has said nothing yet
     there = [
         *StreamingLoader(caches, sampling, cpu, clips=reader, decoders=2, in_flight=8)(epoch=3)
     ]
+    again = [record.getMessage() for record in caplog.records]
+    assert [line for line in again if ".mp4" in line] == said
     assert len(here) == len(there) == 2
     for (ours,), (theirs,) in zip(here, there, strict=True):
         assert ours.id == theirs.id

@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 
 from skelray.platform.data import inventory
+from skelray.platform.data.clips import write_index
+from skelray.platform.data.describe import describe, protocols
 from skelray.platform.data.inventory import Entry
 from skelray.platform.data.store import MANIFEST
+from skelray.platform.data.summary import summary
 from skelray.platform.errors import DataError
+from skelray.platform.paths import write_json
 from tests.platform.data.recordings import Walks, walk
 from tests.platform.data.stores import write_store
 
@@ -182,3 +186,67 @@ def test_a_missing_store_says_how_to_prepare_it(home: Path) -> None:
         "data set walks is not prepared (prepared are walks-tiny): "
         "run `skelray prepare walks --raw FOLDER` first"
     )
+
+
+@pytest.fixture
+def clipped(home: Path) -> Path:
+    """Clips of one store, whole, of other recordings, and of which the making was interrupted."""
+    folder = home / "clips/walks-tiny"
+    for kind, version in (("person-64", OWN), ("whole-60", OTHER)):
+        (folder / kind).mkdir(parents=True)
+        write_index(folder / kind, [])
+        skipped = {"002": "no video of 002"}
+        about = {"version": 1, "data_version": version, "clips_version": "v", "skipped": skipped}
+        write_json(folder / kind / "manifest.json", {**about, "other_lengths": {"001": "9, 8"}})
+        write(folder / kind / "videos/00/001.mp4", 5000)
+    write(folder / "whole-30/videos/00/001.mp4", 600, hours_ago=25)
+    os.utime(folder / "whole-30", (0, 0))
+    write(home / "clips/walkers/person-64/videos/00/001.mp4", 700)
+    return folder
+
+
+def test_clips_are_listed_with_their_store(clipped: Path) -> None:
+    sizes = {kind: inventory.folder_size(clipped / kind) for kind in ("person-64", "whole-60")}
+    stale, whole, unfinished = (list(inventory.store_lines(Walks))[n] for n in (2, 1, 3))
+    assert whole == (
+        f"  clips person-64: 0, 1 skipped, {sizes['person-64'] / 1024:.1f} KiB in "
+        f"{clipped / 'person-64'}"
+    )
+    assert stale.startswith("  clips whole-60: ") and "made of other recordings" in stale
+    assert "run `skelray prepare walks --size tiny --clips whole-60` first" in stale
+    assert unfinished == f"  unfinished clips of walks-tiny: 600 B in {clipped / 'whole-30'}"
+    others = [
+        line for line in inventory.other_lines(["walks"]) if line.startswith("unfinished clips")
+    ]
+    assert others == [
+        f"unfinished clips of walkers: 700 B in {clipped.parent / 'walkers/person-64'}"
+    ]
+
+
+def test_clips_are_removed_where_they_are_asked_for(clipped: Path) -> None:
+    assert not any(name.startswith("clips") for name in names(inventory.removable()))
+    asked = names(inventory.removable("walks", with_clips=True))
+    assert [name for name in asked if name.startswith("clips")] == [
+        "clips/walks-tiny/person-64",
+        "clips/walks-tiny/whole-30",
+        "clips/walks-tiny/whole-60",
+    ]
+    assert "clips/walkers/person-64" in names(inventory.recent(with_clips=True))
+    for entry in inventory.removable(with_clips=True):
+        inventory.remove(entry)
+    assert [path.name for path in clipped.parent.iterdir()] == ["walkers"]
+
+
+def test_a_description_says_what_clips_there_are(clipped: Path) -> None:
+    store = inventory.find_store(Walks, "tiny")
+    lines = summary(describe(Walks, store), protocols(Walks, store)).splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith("0 clips in"))
+    size = inventory.folder_size(clipped / "person-64") / 1024
+    assert lines[start : start + 4] == [
+        f"0 clips in {clipped / 'person-64'} ({size:.1f} KiB, version v)",
+        "  skipped 002: no video of 002",
+        f"  1 skipped in all; reasons in {clipped / 'person-64/manifest.json'}",
+        "  1 clips are not as long as their poses: 001, 9, 8",
+    ]
+    assert lines[start + 4].startswith("clips whole-60: ")
+    assert "made of other recordings" in lines[start + 4]

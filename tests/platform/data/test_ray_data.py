@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from skelray.datasets.ntu.dataset import NTU60
-from skelray.platform import cluster
 from skelray.platform.data import caching
 from skelray.platform.data.loading import ResidentData, ResidentLoader, Sampling
 from skelray.platform.data.prepare import prepare
@@ -31,14 +30,7 @@ RAGGED = Preprocessing(name="first_bodies")
 SCORED = Preprocessing(name="first_bodies", parameters={"scores": "all"})
 FIXED = Preprocessing(name="body_centred", parameters={"persons": 2, "frames": 5})
 
-
-@pytest.fixture(scope="module", autouse=True)
-def ray_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SKELRAY_HOME", str(tmp_path_factory.mktemp("home")))
-        patch.delenv("RAY_ADDRESS", raising=False)
-        with cluster.connected():
-            yield
+pytestmark = pytest.mark.usefixtures("ray_here")
 
 
 @pytest.fixture(scope="module")

@@ -127,6 +127,21 @@ def test_recordings_without_a_body_are_refused(frames: int, message: str) -> Non
         store.check_sample(empty, Walks)
 
 
+def test_videos_alone_hold_no_body() -> None:
+    class Alone(Walks):
+        joints = False
+
+    empty = replace(
+        walk(4),
+        frame_bodies=np.zeros(5, dtype=np.int32),
+        **{name: getattr(walk(4), name)[:0] for name in store._body_shapes(Walks)},
+    )
+    store.check_sample(empty, Alone)
+    with pytest.raises(DataError, match="004: a frame holds a body, walks says joints = False"):
+        store.check_sample(walk(4), Alone)
+    assert store.meaning(Alone) != store.meaning(Walks)
+
+
 def test_open_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no prepared data set at .* run `skelray prepare` first"):
         store.Store.open(tmp_path)

@@ -126,7 +126,7 @@ def test_files_and_rows_without_each_other_are_listed(tmp_path: Path) -> None:
         "twice/b.npy": "the same recording as RAW/b.npy",
         "recordings.npy": "the same recording as RAW/recordings.csv",
         "c": "not in RAW/recordings.csv",
-        "z": "RAW/recordings.csv, line 6: no file z.npy, .npz, .csv or .json",
+        "z": "RAW/recordings.csv, line 6: no file z.npy, .npz, .json or .csv",
         "recordings.csv, column 'lable'": (
             "not read: columns are id, label, subject, camera, setup, replication, fps, clip, "
             "split, split_NAME"
@@ -226,7 +226,7 @@ def test_ids_with_the_ending_are_said_to_be_that_in_the_order_of_the_table(tmp_p
     found = discover(tmp_path, "id,label", "b.csv,wave", "c,wave", "a.NPY,wave")
     assert list(found.skipped) == ["b.csv", "c", "a.NPY", "a", "b"]
     assert found.skipped["a.NPY"].endswith("line 4: the id is a file's name without its ending")
-    assert found.skipped["c"].endswith("line 3: no file c.npy, .npz, .csv or .json")
+    assert found.skipped["c"].endswith("line 3: no file c.npy, .npz, .json or .csv")
 
 
 def test_a_column_that_only_begins_like_a_split_is_not_read(tmp_path: Path) -> None:

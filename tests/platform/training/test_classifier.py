@@ -175,7 +175,9 @@ def test_recipes_are_changed_field_by_field() -> None:
     assert changed.optimiser.weight_decay == RECIPE.optimiser.weight_decay
     assert recipe_of(LabelledToy, "finetune", EvaluationConfig()) == RECIPE
     wrong = EvaluationConfig(recipes={"finetune": {"epoch": 7}})
-    with pytest.raises(UsageError, match=r"unknown key 'evaluation.recipes.finetune.epoch'.*epochs"):
+    with pytest.raises(
+        UsageError, match=r"unknown key 'evaluation.recipes.finetune.epoch'.*epochs"
+    ):
         recipe_of(LabelledToy, "finetune", wrong)
     with pytest.raises(UsageError, match="LabelledToy has no recipe 'scratch'"):
         recipe_of(LabelledToy, "scratch", EvaluationConfig())

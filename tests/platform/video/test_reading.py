@@ -13,6 +13,7 @@ av = pytest.importorskip("av", reason="PyAV is of the extra [video]")
 from skelray.platform.errors import DataError  # noqa: E402
 from skelray.platform.video.reading import frames_in_order, probe, read_frames  # noqa: E402
 from skelray.platform.video.writing import SEEKABLE, write_video  # noqa: E402
+from tests.platform.data.films import damage  # noqa: E402
 
 COUNT = 40
 
@@ -53,11 +54,7 @@ def damaged(folder: Path) -> Path:
     """A video with half a second destroyed in its middle."""
     path = folder / "damaged.mp4"
     write_video(path, pictures(), rate=25, options=SEEKABLE)
-    content = bytearray(path.read_bytes())
-    middle = len(content) // 2
-    for place in range(middle, middle + len(content) // 8):
-        content[place] ^= 0x5A
-    path.write_bytes(content)
+    damage(path)
     return path
 
 
