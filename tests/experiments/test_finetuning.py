@@ -1,4 +1,4 @@
-"""Fine-tuning as a user asks for it: figures beside those from scratch, and nothing lost by a kill."""
+"""Fine-tuning as a user asks for it: beside what is trained from scratch, nothing lost by kills."""
 
 from __future__ import annotations
 

@@ -139,5 +139,5 @@ def test_what_cannot_be_trained_is_refused_before_pretraining(
 
 
 def test_users_do_not_set_it_themselves() -> None:
-    with pytest.raises(UsageError, match="evaluation.finetune"):
+    with pytest.raises(UsageError, match=r"evaluation\.finetune"):
         resolve("skeletonclr", "synthetic", ["finetuning.output=joint"])

@@ -1,4 +1,4 @@
-"""The training of a classifier as a method: its loss, its rates, what stays frozen, what it reads."""
+"""The training of a classifier as a method: loss, rates, what stays frozen, what it reads."""
 
 from __future__ import annotations
 
