@@ -27,7 +27,7 @@ from skelray.platform.dataset import SkeletonSample
 from skelray.platform.method import Draws
 from skelray.platform.video.compress import Compressed, compress, crop
 from skelray.platform.video.cropping import Box, cut, resized
-from skelray.platform.video.reading import frames_in_order, read_frames
+from skelray.platform.video.reading import pictures_in_order, read_frames
 
 LENGTH, SIZE, LINES = 40, 256, 540
 CLIPS = 8
@@ -71,10 +71,16 @@ def pick(film: Film, frames: np.ndarray) -> np.ndarray:
     return resized(cut(read_frames(path, frames)[0], box), SIZE)
 
 
+def pick_by_pyav(film: Film, frames: np.ndarray) -> np.ndarray:
+    """The same, by the other library."""
+    path, box, _ = film
+    return resized(cut(read_frames(path, frames, "pyav")[0], box), SIZE)
+
+
 def in_order(film: Film, frames: np.ndarray) -> np.ndarray:
     """Decodes everything."""
     path, box, _ = film
-    every = np.stack([frame.to_ndarray(format="rgb24") for frame in frames_in_order(path)])
+    every = np.stack(list(pictures_in_order(path)))
     return resized(cut(every[frames], box), SIZE)
 
 
@@ -100,6 +106,9 @@ def main() -> None:
             "whole, frames needed": partial(reading, pick, whole),
             "whole, all in order": partial(reading, in_order, whole),
             f"crops, {cores} threads": partial(reading, pick, people, cores),
+            "crops, PyAV": partial(reading, pick_by_pyav, people),
+            "whole, PyAV": partial(reading, pick_by_pyav, whole),
+            f"crops, PyAV, {cores} threads": partial(reading, pick_by_pyav, people, cores),
         }
         medians = measure.compete(contestants, given.rounds)
         sizes = [sum(path.stat().st_size for path, *_ in films) for films in (people, whole)]
@@ -118,6 +127,10 @@ def main() -> None:
             / medians["whole, frames needed"],
             "crops / whole pictures": medians["whole, frames needed"] / first,
             f"{cores} threads / one": first / medians[f"crops, {cores} threads"],
+            "crops: PyAV / decord": first / medians["crops, PyAV"],
+            "whole: PyAV / decord": medians["whole, frames needed"] / medians["whole, PyAV"],
+            f"PyAV, {cores} threads / one": medians["crops, PyAV"]
+            / medians[f"crops, PyAV, {cores} threads"],
         },
     )
 

@@ -33,6 +33,7 @@ class DataConfig(_Section):
     clips: str = ""  # the clips of methods that read RGB, such as person-256
     residency: Literal["auto", "device", "host", "stream"] = "auto"
     decoders: int = Field(default=0, ge=0)  # threads per worker that decode clips; 0: its cores
+    video_reader: Literal["decord", "pyav"] = "decord"  # the same pictures; docs/performance.md
     frames_in_flight: int = Field(default=4096, gt=0)  # decoded ahead of training, per worker
 
 
@@ -90,7 +91,7 @@ class RunConfig(_Section):
         decides = self.model_dump(mode="json", include={"name", "seed", "data", "method"})
         if not seeded:
             decides.pop("seed")
-        for name in ("residency", "decoders", "frames_in_flight"):
+        for name in ("residency", "decoders", "video_reader", "frames_in_flight"):
             decides["data"].pop(name)
         if not self.data.clips:
             decides["data"].pop("clips")

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -31,6 +31,9 @@ class Outcome(NamedTuple):
     read: bool = True  # False: the clip is black
 
 
+VideoReader = Literal["decord", "pyav"]
+
+
 @dataclass(frozen=True)
 class Plan:
     """What to decode of N recordings; decided before a file is opened."""
@@ -47,10 +50,17 @@ class Plan:
 class ClipReader:
     """The clips of a data set as one phase or output reads them."""
 
-    def __init__(self, store: ClipStore, spec: ClipSpec, ids: np.ndarray) -> None:
+    def __init__(
+        self,
+        store: ClipStore,
+        spec: ClipSpec,
+        ids: np.ndarray,
+        video_reader: VideoReader = "decord",
+    ) -> None:
         """`ids` (n,) are the recordings in the order of the index."""
         self.store = store
         self.spec = spec
+        self.video_reader = video_reader
         self.rows = torch.from_numpy(store.rows(ids))
         numbers = {
             name: torch.tensor(values)  # a copy: Arrow's memory is read-only
@@ -116,7 +126,7 @@ class ClipReader:
 
         left, top, right, bottom = box
         try:
-            pictures, replaced = read_frames(self.store.file(row), frames)
+            pictures, replaced = read_frames(self.store.file(row), frames, self.video_reader)
         except (DataError, OSError) as error:
             return Outcome(str(error), read=False)
         for one, picture in zip(into, pictures, strict=True):  # boxes may be large

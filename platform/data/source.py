@@ -13,7 +13,7 @@ from skelray.platform import paths, registry
 from skelray.platform.config import DataConfig
 from skelray.platform.data.cache import Cache, cache_path
 from skelray.platform.data.clip_loading import ClipData
-from skelray.platform.data.clip_reading import ClipReader
+from skelray.platform.data.clip_reading import ClipReader, VideoReader
 from skelray.platform.data.clips import ClipKind, ClipStore, clips_path
 from skelray.platform.data.loading import Residency, ResidentData, same_recordings
 from skelray.platform.data.parts import Part, labels_under, rows_of
@@ -56,6 +56,7 @@ class Source:
     store: Store
     clips: ClipStore | None = None
     decoders: int = 0  # threads that decode clips; 0: the cores
+    video_reader: VideoReader = "decord"
     frames_in_flight: int = 4096  # that a batch of an evaluation may have
 
     @classmethod
@@ -73,6 +74,7 @@ class Source:
             store,
             ClipStore.open(folder, store.version),
             config.decoders,
+            config.video_reader,
             config.frames_in_flight,
         )
 
@@ -139,7 +141,7 @@ class Source:
         if inputs.clip is None:
             return None
         ids = same_recordings(self.caches(inputs)).index["id"]
-        return ClipReader(self.named_clips, inputs.clip, ids)
+        return ClipReader(self.named_clips, inputs.clip, ids, self.video_reader)
 
     @property
     def named_clips(self) -> ClipStore:

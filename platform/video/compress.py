@@ -16,7 +16,14 @@ import numpy as np
 from skelray.platform.data.clips import RECIPE
 from skelray.platform.paths import file_hash
 from skelray.platform.video.cropping import Box, cut, resized
-from skelray.platform.video.reading import UnreadableVideo, VideoInfo, frames_in_order, probe
+from skelray.platform.video.reading import (
+    UnreadableVideo,
+    VideoInfo,
+    frames_in_order,
+    pictures_in_order,
+    probe,
+    rgb,
+)
 from skelray.platform.video.writing import SEEKABLE, write_video
 
 
@@ -46,7 +53,7 @@ def compress(source: Path, target: Path, *, short_side: int) -> Compressed:
     height, width = (2 * round(side * scale / 2) for side in (seen.height, seen.width))
     frames = (
         # by way of RGB: the source may have another range or matrix of colours
-        frame.reformat(width, height, format="rgb24", interpolation="BICUBIC").to_ndarray()
+        rgb(frame.reformat(width, height, format="rgb24", interpolation="BICUBIC", threads=1))
         for frame in frames_in_order(source)
     )
     return _write(source, seen, target, frames, (0, 0, seen.width, seen.height), (height, width))
@@ -58,7 +65,7 @@ def crop(source: Path, target: Path, *, box: Box, size: int) -> Compressed:
     Frame count and rate stay; a key frame in twelve, as training reads frames here and there.
     UnreadableVideo where the source is damaged.
     """
-    pictures = (frame.to_ndarray(format="rgb24")[None] for frame in frames_in_order(source))
+    pictures = (picture[None] for picture in pictures_in_order(source))
     frames = (resized(cut(one, box), size, shrink_by_area=True)[0] for one in pictures)
     return _write(source, probe(source), target, frames, box, (size, size), SEEKABLE)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from skelray.platform.clips.tracklets import SOUND, BoxRules, person_boxes
 from skelray.platform.errors import DataError, SkelrayError, UsageError, in_one_line
-from skelray.platform.video.reading import frames_in_order
+from skelray.platform.video.reading import pictures_in_order
 
 
 class PersonDetector(Protocol):
@@ -66,7 +66,7 @@ def detections(path: Path, detector: PersonDetector, *, chunk: int = 16) -> Dete
     """All boxes in all frames of a video; arguments and errors are those of `detect`."""
     if chunk < 1:
         raise ValueError(f"chunk is {chunk}: the detector needs a frame at least")
-    pictures = (frame.to_ndarray(format="rgb24") for frame in frames_in_order(path))
+    pictures = pictures_in_order(path)
     found: list[np.ndarray] = []
     height = width = 0
     while some := list(islice(pictures, chunk)):

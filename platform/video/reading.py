@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import av
 import decord
@@ -72,29 +73,60 @@ def frames_in_order(path: Path) -> Iterator[av.VideoFrame]:
             )
 
 
-def read_frames(path: Path, indices: np.ndarray) -> tuple[np.ndarray, int]:
+def pictures_in_order(path: Path) -> Iterator[np.ndarray]:
+    """The same as (H, W, 3) uint8 RGB."""
+    return (rgb(frame) for frame in frames_in_order(path))
+
+
+def rgb(frame: av.VideoFrame) -> np.ndarray:
+    """(H, W, 3) uint8."""
+    # several threads, PyAV's default, are started for every frame: ten times slower on small ones
+    return frame.to_ndarray(format="rgb24", threads=1)
+
+
+def read_frames(
+    path: Path, indices: np.ndarray, library: Literal["decord", "pyav"] = "decord"
+) -> tuple[np.ndarray, int]:
     """Frames by number, in any order and repeated: (L, H, W, 3) uint8 RGB.
 
     Also returns how many of the L could not be decoded and were replaced by the nearest that could;
     UnreadableVideo where none can. Decodes in the calling thread: many files at once are the
-    parallelism.
+    parallelism. Both libraries give the same pictures; decord seeks the key frames before those
+    that are wanted, PyAV decodes from the start to the last of them.
     """
     wanted, places = np.unique(indices, return_inverse=True)
-    try:
-        frames = decord.VideoReader(os.fspath(path), num_threads=1).get_batch(wanted).asnumpy()
-    except Exception:  # decord has no class for what a file may do to it
-        found = _decodable(path, set(wanted.tolist()))
-        known = np.array(sorted(found))
-        nearest = known[np.abs(wanted[:, None] - known).argmin(axis=1)]
-        chosen = nearest[places]
-        return np.stack([found[number] for number in chosen]), int((chosen != indices).sum())
-    return frames[places], 0
+    if library == "decord":
+        # it has no class for what a file may do to it; a damaged one is for PyAV
+        with suppress(Exception):
+            reader = decord.VideoReader(os.fspath(path), num_threads=1)
+            return reader.get_batch(wanted).asnumpy()[places], 0
+    found = _decodable(path, set(wanted.tolist()))
+    known = np.array(sorted(found))
+    nearest = known[np.abs(wanted[:, None] - known).argmin(axis=1)]
+    chosen = nearest[places]
+    return np.stack([found[number] for number in chosen]), int((chosen != indices).sum())
 
 
 def _decodable(path: Path, wanted: set[int]) -> dict[int, np.ndarray]:
     """The wanted frames that can be decoded, else another; UnreadableVideo where none can."""
     found: dict[int, np.ndarray] = {}
-    others: dict[int, np.ndarray] = {}
+    other: tuple[int, av.VideoFrame] | None = None
+    for number, frame in _readable(path):
+        if number in wanted:
+            found[number] = rgb(frame)
+        elif not found:
+            other = number, frame
+        if number >= max(wanted):
+            break
+    if found:
+        return found
+    if other is None:
+        raise UnreadableVideo(f"{path}: no frame can be decoded: get the file again")
+    return {other[0]: rgb(other[1])}
+
+
+def _readable(path: Path) -> Iterator[tuple[int, av.VideoFrame]]:
+    """The frames that can be decoded, with their numbers."""
     with _opened(path) as (container, stream):
         for packet in container.demux(stream):
             try:
@@ -102,13 +134,7 @@ def _decodable(path: Path, wanted: set[int]) -> dict[int, np.ndarray]:
             except av.FFmpegError:
                 continue  # this part of the file is damaged
             for frame in frames:
-                number = _number(frame, stream)
-                kept = found if number in wanted else others
-                if kept is found or not others:  # one of the others is enough
-                    kept[number] = frame.to_ndarray(format="rgb24")
-    if not (found or others):
-        raise UnreadableVideo(f"{path}: no frame can be decoded: get the file again")
-    return found or others
+                yield _number(frame, stream), frame
 
 
 def _number(frame: av.VideoFrame, stream: VideoStream) -> int:

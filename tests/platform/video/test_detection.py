@@ -95,10 +95,6 @@ def test_few_frames_are_in_memory_at_once(monkeypatch: pytest.MonkeyPatch) -> No
 
         __hash__ = object.__hash__  # type: ignore[assignment]
 
-        def to_ndarray(self, format: str) -> np.ndarray:
-            assert format == "rgb24"
-            return self
-
     def pictures(path: Path) -> Iterator[Picture]:
         nonlocal read
         for _ in range(1000):
@@ -115,7 +111,7 @@ def test_few_frames_are_in_memory_at_once(monkeypatch: pytest.MonkeyPatch) -> No
         most.append((len(frames), len(alive)))
         return [np.zeros((0, 5))] * len(frames)
 
-    monkeypatch.setattr(detection, "frames_in_order", pictures)
+    monkeypatch.setattr(detection, "pictures_in_order", pictures)
     assert not detect(Path("long.mp4"), detector, chunk=16).any()
     assert [n for n, _ in most] == [16] * 62 + [8]
     assert max(n for _, n in most) <= 32

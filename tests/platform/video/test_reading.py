@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -41,11 +42,17 @@ def test_probe_counts_without_decoding(video: Path) -> None:
     assert info.rate == Fraction(25)
 
 
-def test_frames_by_number_equal_those_in_order(video: Path) -> None:
+LIBRARIES = pytest.mark.parametrize("library", ["decord", "pyav"])
+
+
+@LIBRARIES
+def test_frames_by_number_equal_those_in_order(
+    video: Path, library: Literal["decord", "pyav"]
+) -> None:
     all_frames = [frame.to_ndarray(format="rgb24") for frame in frames_in_order(video)]
     assert len(all_frames) == COUNT
     indices = np.array([39, 0, 7, 7, 12, 30, 0])
-    frames, replaced = read_frames(video, indices)
+    frames, replaced = read_frames(video, indices, library)
     assert replaced == 0
     np.testing.assert_array_equal(frames, np.stack([all_frames[i] for i in indices]))
 
@@ -58,9 +65,12 @@ def damaged(folder: Path) -> Path:
     return path
 
 
-def test_frames_that_cannot_be_decoded_are_replaced_by_near_ones(tmp_path: Path) -> None:
+@LIBRARIES
+def test_frames_that_cannot_be_decoded_are_replaced_by_near_ones(
+    tmp_path: Path, library: Literal["decord", "pyav"]
+) -> None:
     path = damaged(tmp_path)
-    frames, replaced = read_frames(path, np.arange(COUNT))
+    frames, replaced = read_frames(path, np.arange(COUNT), library)
     assert 0 < replaced < COUNT / 2
     whole = tmp_path / "whole.mp4"
     write_video(whole, pictures(), rate=25, options=SEEKABLE)
