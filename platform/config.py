@@ -34,7 +34,7 @@ class DataConfig(_Section):
     residency: Literal["auto", "device", "host", "stream"] = "auto"
     decoders: int = Field(default=0, ge=0)  # threads per worker that decode clips; 0: its cores
     video_reader: Literal["decord", "pyav"] = "decord"  # the same pictures; docs/performance.md
-    frames_in_flight: int = Field(default=4096, gt=0)  # decoded ahead of training, per worker
+    frames_in_flight: int = Field(default=8192, gt=0)  # decoded ahead of training, per worker
 
 
 class TrainingConfig(_Section):

@@ -57,7 +57,7 @@ class Source:
     clips: ClipStore | None = None
     decoders: int = 0  # threads that decode clips; 0: the cores
     video_reader: VideoReader = "decord"
-    frames_in_flight: int = 4096  # that a batch of an evaluation may have
+    frames_in_flight: int = 8192  # that a batch of an evaluation may have
 
     @classmethod
     def open(cls, config: DataConfig) -> Source:
