@@ -292,7 +292,8 @@ def test_flips_swap_the_joints_of_left_and_right() -> None:
 def test_what_is_read_for_what() -> None:
     method = build()
     pretrain, joint, rgb = (method.inputs(use) for use in ("pretrain", "skeleton_rgb", "rgb"))
-    assert all(inputs.skeletons["pose"].name == "pose_2d" for inputs in (pretrain, joint, rgb))
+    assert all(inputs.skeletons["pose"].name == "pose_2d" for inputs in (pretrain, joint))
+    assert not rgb.skeletons  # nobody need have found poses
     found = [
         (i.clip.size, i.clip.sampling, i.clip.box, i.clip.joints) for i in (pretrain, joint, rgb)
     ]
