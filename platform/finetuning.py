@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from skelray.platform import paths
 from skelray.platform.config import FinetuningConfig, RunConfig
 from skelray.platform.data.source import Source
 from skelray.platform.evaluation.features import extract
@@ -22,6 +23,7 @@ from skelray.platform.training import interruption
 from skelray.platform.training.build import build_method
 from skelray.platform.training.checkpoint import Checkpoint, latest, set_damaged_aside
 from skelray.platform.training.classifier import finetunings
+from skelray.platform.training.lock import only_one
 from skelray.platform.training.metrics import MetricsFile
 from skelray.platform.training.ray_train import train
 
@@ -48,12 +50,11 @@ def finetune(
         first = tuning.output == evaluation.about["first_output"]
         prefix = start if first else f"{start}/{tuning.output}"
         name = f"{'pretrained' if tuning.checkpoint else 'scratch'}-{tuning.output}"
-        own = folder / "finetune" / f"{name}-{tuned.identity(source.version)}"
+        own = paths.finetunings(folder) / f"{name}-{tuned.identity(source.version)}"
         described = {**tags, "stage": "finetune", "output": tuning.output, "start": start}
         described["configuration"] = tuned.identity(source.version, seeded=False)
-        with Tracker.open(
-            own, config=tuned, tags=described | ({_PARENT: parent} if parent else {})
-        ) as tracker:
+        described |= {_PARENT: parent} if parent else {}
+        with only_one(own, "run"), Tracker.open(own, config=tuned, tags=described) as tracker:
             last = _trained(tuned, source, own, tracker)
             figures = _tested(tuned, source, last, evaluation, prefix)
             tracker.log_evaluation(last.step, figures)

@@ -34,6 +34,11 @@ def runs() -> Path:
     return home() / "runs"
 
 
+def finetunings(run: Path) -> Path:
+    """One folder per classifier that was trained to measure a run's encoder."""
+    return run / "finetune"
+
+
 def summaries() -> Path:
     """Figures of several runs together, such as those of one configuration's seeds."""
     return home() / "summaries"

@@ -122,7 +122,7 @@ def make_ready(config: RunConfig) -> None:
 
 def require_evaluation_room(config: RunConfig) -> None:
     """UsageError where Ray has too little for what evaluates: actors, and what is trained."""
-    if config.evaluation.finetune or config.evaluation.scratch:
+    if list(finetunings(config)):  # a UsageError where the method has no such recipe
         require_training_room(config)
     cluster.require_room("evaluation", workers=config.evaluation.workers, cpus=ACTOR_CPUS)
 

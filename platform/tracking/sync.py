@@ -31,23 +31,30 @@ def run_folders() -> list[Path]:
 
 
 def sync(folders: Sequence[Path]) -> Iterator[str]:
-    """Brings to MLflow what it lacks of the runs in `folders`; says in a line what that was.
+    """Brings to MLflow what it lacks of the runs in `folders` and of their fine-tunings.
+
+    Says in a line for each what that was.
 
     A run that cannot be brought is named and skipped. SkelrayError where the store is away, or in
     the end where runs were skipped.
     """
     _require_store()
     skipped = 0
-    for folder in folders:
+    runs = [
+        (f"{folder.name}/{own.name}" if own != folder else folder.name, own)
+        for folder in folders
+        for own in (folder, *sorted(paths.finetunings(folder).glob("*")))
+    ]
+    for name, folder in runs:
         try:
             brought = ", ".join(_fill(folder)) or "up to date"
         except (SkelrayError, *UNREACHABLE) as error:
             _require_store()
             skipped += 1
             brought = f"skipped: {error if isinstance(error, SkelrayError) else reason(error)}"
-        yield f"{folder.name}: {brought}"
+        yield f"{name}: {brought}"
     if skipped:
-        raise SkelrayError(f"{skipped} of {len(folders)} runs skipped, see above")
+        raise SkelrayError(f"{skipped} of {len(runs)} runs skipped, see above")
 
 
 def _require_store() -> None:

@@ -41,6 +41,19 @@ def offline_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             tracker.log_evaluation(10, {"eval/knn1/top1": 50.0})
 
 
+def test_a_run_is_brought_with_its_finetunings(
+    capsys: pytest.CaptureFixture[str], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("runs/a", "runs/a/finetune/pretrained-rgb-1"):
+        offline_run(home / folder, monkeypatch)
+    cli.main(["sync", "a"])
+    brought = "a new run with its settings, status FINISHED, 1 figure"
+    assert capsys.readouterr().out.splitlines() == [
+        f"a: {brought}",
+        f"a/pretrained-rgb-1: {brought}",
+    ]
+
+
 def test_all_runs_or_those_that_are_named(
     capsys: pytest.CaptureFixture[str], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
