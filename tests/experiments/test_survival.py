@@ -254,7 +254,8 @@ def test_a_finished_run_adds_what_is_missing_and_starts_anew_when_asked(
     figures, losses = home.figures(), home.losses()
     done = commands.run(tmp_path, *short, "evaluation.knn=[1,3]")
     assert done.returncode == 0, done.stderr
-    assert home.figures().keys() - figures.keys() == {"eval/knn3/top1"}
+    added = {"eval/knn3/top1", "eval/knn3/mean_class"}
+    assert home.figures().keys() - figures.keys() == added
     assert home.figures().items() >= figures.items()
     assert home.mlflow() == ("FINISHED", losses)
 
