@@ -140,9 +140,7 @@ class ClassifierTraining(Method):
         """Those of the evaluation, augmented where the recipe says so, and the labels."""
         assert batch.label is not None
         weight = (batch.label >= 0).float()
-        if (
-            batch.clip_ok is not None
-        ):  # of pictures that could not be read there is nothing to learn
+        if batch.clip_ok is not None:  # pictures that could not be read teach nothing
             weight = weight * batch.clip_ok
         drawn = draws if self.recipe.augment else None
         views = self._method[0].eval_views(batch, self.output, drawn)
