@@ -42,7 +42,10 @@ def finetune(
     """Trains and tests what `config.evaluation` asks for; adds its figures to `evaluation`.
 
     `tags` are the pretraining's, `parent` is the id of its MLflow run. Ray must be connected.
+    Nothing is done where a part has no labelled recording, as in every evaluation.
     """
+    if not (evaluation.about["train"] and evaluation.about["test"]):
+        return
     folder = checkpoint.path.parent.parent
     for tuned in finetunings(config, checkpoint.path):
         tuning = tuned.finetuning

@@ -207,8 +207,7 @@ def _evaluate(
     _LOG.info("evaluating %s", checkpoint.path.name)
     result = evaluate(config, source, checkpoint.path, folder)
     tracker.log_evaluation(checkpoint.step, result.figures, result.pictures)
-    measurable = result.about["train"] and result.about["test"]  # labelled recordings
-    if measurable and (config.evaluation.finetune or config.evaluation.scratch):
+    if config.evaluation.finetune or config.evaluation.scratch:
         described = tags(config, source)
         finetune(config, source, checkpoint, result, tags=described, parent=tracker.run_id)
         tracker.log_evaluation(checkpoint.step, result.figures)

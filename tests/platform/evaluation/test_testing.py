@@ -15,8 +15,11 @@ from skelray.platform.data.source import Source
 from skelray.platform.errors import UsageError
 from skelray.platform.evaluation.check import check_evaluation
 from skelray.platform.evaluation.labelled import accuracies
+from skelray.platform.evaluation.results import Evaluation
 from skelray.platform.evaluation.testing import Testing
+from skelray.platform.finetuning import finetune
 from skelray.platform.training.build import build_method, config_of, load_method
+from skelray.platform.training.checkpoint import Checkpoint
 from skelray.platform.training.classifier import finetunings
 from skelray.platform.training.job import training_loop
 
@@ -136,6 +139,17 @@ def test_what_cannot_be_trained_is_refused_before_pretraining(
     large = asking(config, finetune=("joint",), recipes={"finetune": {"batch": 1000}})
     with pytest.raises(UsageError, match=r"batches of 1000, .* evaluation.recipes.finetune.batch="):
         check_evaluation(large, source, method)
+
+
+def test_nothing_is_trained_where_nothing_has_a_label(
+    config: RunConfig, source: Source, trained: Path
+) -> None:
+    path, asked = trained.parent.parent / "evaluation.json", asking(config, finetune=("joint",))
+    evaluation = Evaluation(path, {"train": 12, "test": 0, "first_output": "joint"})
+    before = sorted(trained.parent.parent.rglob("*"))
+    finetune(asked, source, Checkpoint.open(trained), evaluation, tags={}, parent=None)
+    assert evaluation.figures == {}
+    assert sorted(trained.parent.parent.rglob("*")) == before
 
 
 def test_users_do_not_set_it_themselves() -> None:
