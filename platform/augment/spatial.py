@@ -1,8 +1,15 @@
-"""Augmentations of the coordinates, batched. Source: LinguoLi/CrosSCLR, feeder/tools.py."""
+"""Augmentations of the coordinates, batched.
+
+Sources: LinguoLi/CrosSCLR, feeder/tools.py; fmthoker/skeleton-contrast, feeder/augmentations.py,
+which HuiGuanLab/UmURL shares.
+"""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
+
+from skelray.platform.method.draws import Draws
 
 
 def shear(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -19,3 +26,46 @@ def shear(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
     assert x.shape[1] == 3, x.shape
     shape = (len(x), 3, 1, 1, 1)
     return x + a.view(shape) * x[:, [1, 0, 0]] + b.view(shape) * x[:, [2, 2, 1]]
+
+
+def transform_joints(x: Tensor, joints: Tensor, matrix: Tensor) -> Tensor:
+    """Some joints' points p become matrix^T p, alike at all frames and persons.
+
+    Args:
+        x: (N, C, T, V, M).
+        joints: (N, V) bool, those that are changed.
+        matrix: (N, C, C); zeros put the joints at the origin.
+    """
+    moved = (matrix.mT @ x.flatten(2)).view(x.shape)
+    return torch.where(joints[:, None, None, :, None], moved, x)
+
+
+def shear_or_corrupt(draws: Draws, tag: str, x: Tensor, *, corrupted: int = 15) -> Tensor:
+    """Shears half of the samples, puts some joints of a quarter at the origin, mixes the rest's.
+
+    A shear is [[1, a, b], [c, 1, d], [e, f, 1]] with entries of (-1, 1), for all joints; the rest
+    have `corrupted` of their joints multiplied by a matrix of nine such entries.
+
+    Args:
+        draws: of `TAG/shear` (N, 6) in row-major order, `TAG/branch` and `TAG/zero` (N,), below a
+            half a shear and zeros, `TAG/joints` (N, V) a permutation whose first are corrupted,
+            `TAG/matrix` (N, 3, 3).
+        tag: of this view.
+        x: (N, 3, T, V, M).
+        corrupted: how many joints.
+
+    Source: fmthoker/skeleton-contrast, feeder/augmentations.py (pose_augmentation,
+    joint_courruption).
+    """
+    n, joints = len(x), x.shape[3]
+    sheared = draws.uniform(f"{tag}/branch") < 0.5
+    zero = draws.uniform(f"{tag}/zero") < 0.5
+    matrix = draws.uniform(f"{tag}/matrix", 3, 3, low=-1.0, high=1.0)
+    matrix = matrix.masked_fill(zero[:, None, None], 0.0)
+    shears = torch.ones(n, 9, device=x.device)
+    rates = draws.uniform(f"{tag}/shear", 6, low=-1.0, high=1.0)
+    shears[:, [1, 2, 3, 5, 6, 7]] = rates.to(shears.dtype)
+    matrix = torch.where(sheared[:, None, None], shears.view(n, 3, 3).mT, matrix)
+    rank = draws.permutation(f"{tag}/joints", joints).argsort(dim=1)
+    chosen = (rank < corrupted) | sheared[:, None]
+    return transform_joints(x, chosen, matrix.to(x.dtype))

@@ -1,9 +1,16 @@
-"""Augmentations along time, batched. Source: LinguoLi/CrosSCLR, feeder/tools.py."""
+"""Augmentations along time, batched.
+
+Sources: LinguoLi/CrosSCLR, feeder/tools.py; fmthoker/skeleton-contrast, feeder/augmentations.py,
+which HuiGuanLab/UmURL shares.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from skelray.platform.method.batch import Ragged
+from skelray.platform.method.draws import Draws
 
 
 def temporal_crop(x: Tensor, start: Tensor, padding: int) -> Tensor:
@@ -23,3 +30,43 @@ def temporal_crop(x: Tensor, start: Tensor, padding: int) -> Tensor:
     index = torch.where(index < 0, -1 - index, index)
     index = torch.where(index < frames, index, 2 * frames - 1 - index)
     return torch.take_along_dim(x, index[:, None, :, None, None], dim=2)
+
+
+def random_crop(
+    draws: Draws, tag: str, length: Tensor, *, low: float, high: float = 1.0, shortest: int
+) -> tuple[Tensor, Tensor]:
+    """First frame and number of frames (N,) int64 of a random stretch of each recording.
+
+    The stretch is a share of `length` (N,) drawn between `low` and `high`, but at least `shortest`
+    frames, where there are as many; its place is uniform. Draws `TAG/ratio` and `TAG/start`.
+    """
+    ratio = low + (high - low) * draws.uniform(f"{tag}/ratio")
+    count = (length * ratio).long().clamp(min=shortest).minimum(length)
+    start = (draws.uniform(f"{tag}/start") * (length - count + 1)).long()
+    return start.minimum(length - count), count
+
+
+def central_crop(length: Tensor, ratio: float) -> tuple[Tensor, Tensor]:
+    """First frame and number of frames (N,) int64 left when (1 - ratio) / 2 goes at both ends."""
+    start = ((1 - ratio) * length.double() / 2).long()
+    return start, length - 2 * start
+
+
+def crop_resize(clips: Ragged, start: Tensor, count: Tensor, frames: int) -> Tensor:
+    """Frames `start` to `start + count` of each recording, resized along time: (N, C, T, V, M).
+
+    Linear, half-pixel centres, edges clamped, no anti-aliasing, as `interpolate` with
+    align_corners=False. Reads only the frames it needs; recordings of no frames become zeros.
+    """
+    count = count[:, None]  # (N, 1)
+    step = torch.arange(frames, device=count.device, dtype=torch.float64) + 0.5
+    position = (step * count / frames - 0.5).clamp(min=0.0)  # (N, frames)
+    before = position.long().minimum((count - 1).clamp(min=0))
+    after = (before + 1).minimum((count - 1).clamp(min=0))
+    weight = (position - before).to(clips.frames.dtype)[..., None, None, None]
+    first = (clips.offsets[:-1] + start)[:, None]
+    last = len(clips.frames) - 1  # where recordings without frames end the batch
+    rows = (clips.frames[(first + each).clamp(max=last)] for each in (before, after))
+    resized = torch.lerp(*rows, weight)
+    empty = (count == 0)[..., None, None, None]
+    return resized.masked_fill(empty, 0.0).permute(0, 4, 1, 3, 2)

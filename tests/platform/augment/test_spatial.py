@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from skelray.platform.augment.spatial import shear
+from skelray.platform.augment.spatial import shear, shear_or_corrupt
+from skelray.platform.method import Draws
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-14)])
@@ -36,3 +37,35 @@ def test_absent_persons_stay_absent_and_two_dimensions_are_refused():
     assert not shear(torch.zeros(2, 3, 4, 5, 1), torch.rand(2, 3), torch.rand(2, 3)).any()
     with pytest.raises(AssertionError):
         shear(torch.zeros(2, 2, 4, 5, 1), torch.rand(2, 3), torch.rand(2, 3))
+
+
+def slow_view(x, shear, branch, zero, joints, matrix):
+    """One clip (C, T, V, M), joint by joint, as the specification words it."""
+    out = x.copy()
+    a, b, c, d, e, f = shear
+    whole = np.array([[1, a, b], [c, 1, d], [e, f, 1]])
+    for t, v, m in np.ndindex(x.shape[1:]):
+        if branch < 0.5:
+            out[:, t, v, m] = whole @ x[:, t, v, m]
+        elif v in joints:
+            out[:, t, v, m] = 0 if zero < 0.5 else matrix.T @ x[:, t, v, m]
+    return out
+
+
+def test_each_sample_is_sheared_or_corrupted_in_part():
+    torch.manual_seed(1)
+    x = torch.randn(12, 3, 2, 25, 2, dtype=torch.float64)
+    draws, plain = (Draws(0, 0, torch.arange(12) * 77) for _ in range(2))
+    out = shear_or_corrupt(draws, "q", x)
+    rates = plain.uniform("q/shear", 6, low=-1.0, high=1.0).double().numpy()
+    branch, zero = (plain.uniform(f"q/{name}") for name in ("branch", "zero"))
+    order = plain.permutation("q/joints", 25)
+    matrix = plain.uniform("q/matrix", 3, 3, low=-1.0, high=1.0).double().numpy()
+    kinds = {(float(b) < 0.5, float(z) < 0.5) for b, z in zip(branch, zero, strict=True)}
+    assert len(kinds) == 4, "a draw that shows nothing"
+    for i in range(12):
+        joints = set(order[i, :15].tolist())
+        slow = slow_view(x[i].numpy(), rates[i], branch[i], zero[i], joints, matrix[i])
+        np.testing.assert_allclose(out[i], slow, rtol=0, atol=1e-12)
+    with pytest.raises(RuntimeError):
+        shear_or_corrupt(draws, "q", x[:, :2])
