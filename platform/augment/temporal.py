@@ -66,7 +66,7 @@ def crop_resize(clips: Ragged, start: Tensor, count: Tensor, frames: int) -> Ten
     weight = (position - before).to(clips.frames.dtype)[..., None, None, None]
     first = (clips.offsets[:-1] + start)[:, None]
     last = len(clips.frames) - 1  # where recordings without frames end the batch
-    rows = (clips.frames[(first + each).clamp(max=last)] for each in (before, after))
-    resized = torch.lerp(*rows, weight)
+    left, right = (clips.frames[(first + each).clamp(max=last)] for each in (before, after))
+    resized = torch.lerp(left, right, weight)
     empty = (count == 0)[..., None, None, None]
     return resized.masked_fill(empty, 0.0).permute(0, 4, 1, 3, 2)
