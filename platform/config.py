@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError
@@ -60,10 +60,13 @@ class EvaluationConfig(_Section):
     knn: tuple[int, ...] = (1, 20)
     finetune: tuple[str, ...] = ()  # outputs whose encoder is trained on with labels
     scratch: tuple[str, ...] = ()  # outputs whose encoder is trained so from initial weights
-    # changes of the method's recipes finetune and scratch, such as recipes.finetune.epochs=20
-    recipes: dict[Literal["finetune", "scratch"], dict[str, Any]] = {}
+    # output -> shares of the labels with which its encoder is trained on, such as 0.01 and 0.1
+    semi: dict[str, tuple[Annotated[float, Field(gt=0, lt=1)], ...]] = {}
+    # changes of the method's recipes, such as recipes.finetune.epochs=20
+    recipes: dict[Literal["linear", "finetune", "scratch", "semi"], dict[str, Any]] = {}
     outputs: tuple[str, ...] = ()  # empty: all of the method's
-    baselines: bool = True  # rows for raw coordinates and for the random encoder
+    # rows for raw coordinates and the random encoder; of few labels, training from scratch too
+    baselines: bool = True
     pictures: bool = True
     # epochs between t-SNE pictures in training; 0: none, as without `pictures`
     tsne_every: int = Field(default=0, ge=0)
@@ -108,22 +111,27 @@ class RunConfig(_Section):
         return dict(_flatten(self.model_dump(mode="json")))
 
 
-class Finetuning(_Section):
-    """A classifier that is trained on labels, encoder and all, to measure an encoder."""
+class ClassifierSettings(_Section):
+    """A classifier that is trained on recordings and their labels, to measure an encoder."""
 
+    measure: str  # in its figures' names: linear, finetune, semi10 …
+    start: str  # in front of them: what it begins with
     output: str  # of the method
+    recipe_name: str
     recipe: EvalRecipe
+    share: float = 1.0  # of the labels of each class
+    trained_on: dict[str, Any] = {}  # the method's DataSpec; empty: that of the data
     checkpoint: str = ""  # whose weights it begins with; empty: the initial ones
     checkpoint_hash: str = ""
 
 
-class FinetuningConfig(RunConfig):
+class ClassifierConfig(RunConfig):
     """The training of a classifier, as evaluations ask for it."""
 
-    finetuning: Finetuning
+    classifier: ClassifierSettings
 
     def _further(self) -> dict[str, Any]:
-        return {"finetuning": self.finetuning.model_dump(mode="json", exclude={"checkpoint"})}
+        return {"classifier": self.classifier.model_dump(mode="json", exclude={"checkpoint"})}
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -152,8 +160,8 @@ def resolve(method: str, experiment: str, overrides: Sequence[str] = ()) -> RunC
     merge(values, given)
     if fixed := {"name", "experiment"} & set(values):
         raise UsageError(f"key {min(fixed)!r} cannot be set: it is an argument of its own")
-    if "finetuning" in values:
-        raise UsageError("key 'finetuning' cannot be set: evaluation.finetune=[OUTPUT] asks for it")
+    if "classifier" in values:
+        raise UsageError("'classifier' cannot be set: evaluation.finetune=[OUTPUT] asks for one")
     chosen = "" if preset == PUBLISHED else preset
     return build(
         kind.Config, {"name": method, "experiment": experiment, "preset": chosen, **values}
@@ -168,7 +176,7 @@ def build(method: type[MethodConfig], tree: Mapping[str, Any]) -> RunConfig:
         values["method"] = method.model_validate(values.get("method", {}))
     except ValidationError as error:
         raise UsageError(explain(error, own, ("method",))) from None
-    kind = FinetuningConfig if "finetuning" in values else RunConfig
+    kind = ClassifierConfig if "classifier" in values else RunConfig
     try:
         return kind(**values)
     except ValidationError as error:

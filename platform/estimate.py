@@ -20,9 +20,9 @@ from skelray.platform.data.order import steps_per_epoch
 from skelray.platform.data.source import Source, data_spec
 from skelray.platform.dataset import Dataset, SkeletonSample
 from skelray.platform.errors import DataError, UsageError
+from skelray.platform.evaluation.classifier_configs import classifier_configs
 from skelray.platform.method import Batch, ClipSpec, Method, Phase, Progress, Ragged, key_of
 from skelray.platform.training.build import build_method
-from skelray.platform.training.classifier import finetunings
 from skelray.platform.training.step import Stepper
 
 _FRAMES = 80  # of a made-up recording: about NTU's mean
@@ -54,10 +54,10 @@ def _costs(config: RunConfig, dataset: type[Dataset]) -> Iterator[str]:
     held = sum(t.numel() * t.element_size() for t in method.state_dict().values())
     yield f"parameters: {learnt:,} trained; state {held / 2**20:.1f} MiB"
     yield from _phases(config, method, dataset)
-    for tuned in finetunings(config):
-        classifier = build_method(tuned, method.data)
-        for line in _phases(tuned, classifier, dataset):
-            yield f"classifier of {tuned.finetuning.output}, {line}"
+    for one in classifier_configs(config, tuple(method.outputs)):
+        classifier, asked = build_method(one, method.data), one.classifier
+        for line in _phases(one, classifier, dataset):
+            yield f"{asked.start}/{asked.measure} of {asked.output}, {line}"
 
 
 def _phases(config: RunConfig, method: Method, dataset: type[Dataset]) -> Iterator[str]:

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from skelray.platform import paths, registry
-from skelray.platform.config import RunConfig, parse_overrides, resolve
-from skelray.platform.errors import CheckpointError, UsageError
-from skelray.platform.method import DataSpec
+from skelray.platform.config import parse_overrides, resolve
+from skelray.platform.errors import UsageError
 from skelray.platform.preparation import check_data, open_source
 from skelray.platform.published import load_strictly, settings_of, translated
 from skelray.platform.training import checkpoint
-from skelray.platform.training.build import build_method
+from skelray.platform.training.build import build_method, require_skeleton
 from skelray.platform.training.job import description
 
 
@@ -36,7 +35,7 @@ def import_weights(
     config = config.model_copy(update={"method": settings})
     check_data(config.data)
     source = open_source(config.data)
-    _require_same_skeleton(published.data, source.spec, files[0], config)
+    require_skeleton(str(files[0]), published.data, source.spec)
     method = build_method(config, source.spec)
     load_strictly(method, published.state, published.absent, source=str(files[0]))
     origin = {file.name: paths.file_hash(file) for file in files}
@@ -53,12 +52,3 @@ def import_weights(
     state = {"method": method.state_dict()}
     checkpoint.save(folder / "checkpoints", state=state, about=about, keep=1)
     return folder
-
-
-def _require_same_skeleton(trained: DataSpec, given: DataSpec, file: Path, to: RunConfig) -> None:
-    if trained.skeleton != given.skeleton or trained.coordinates != given.coordinates:
-        raise CheckpointError(
-            f"{file} was trained on skeleton {trained.skeleton.name} with {trained.coordinates} "
-            f"coordinates; data set {to.data.dataset} has {given.skeleton.name} with "
-            f"{given.coordinates}: choose another --experiment"
-        )

@@ -34,9 +34,14 @@ def runs() -> Path:
     return home() / "runs"
 
 
-def finetunings(run: Path) -> Path:
+def classifiers(run: Path) -> Path:
     """One folder per classifier that was trained to measure a run's encoder."""
-    return run / "finetune"
+    return run / "classifiers"
+
+
+def transfers(run: Path) -> Path:
+    """One folder per data set, other than a run's own, on which its encoder was measured."""
+    return run / "transfer"
 
 
 def summaries() -> Path:

@@ -9,8 +9,10 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from skelray.platform import cluster, paths, registry
+from skelray.platform.classifiers import PARENT, train_classifiers
 from skelray.platform.config import RunConfig, merge, parse_overrides
 from skelray.platform.config import build as build_config
 from skelray.platform.data import caching
@@ -19,18 +21,17 @@ from skelray.platform.dataset import Dataset
 from skelray.platform.errors import CheckpointError, UsageError
 from skelray.platform.evaluation import evaluate
 from skelray.platform.evaluation.check import check_evaluation
+from skelray.platform.evaluation.classifier_configs import classifier_configs
 from skelray.platform.evaluation.features import ACTOR_CPUS
 from skelray.platform.evaluation.results import Evaluation
-from skelray.platform.finetuning import finetune
 from skelray.platform.logs import logged_to
 from skelray.platform.preparation import check_data, generated_raw, open_source, prepared
 from skelray.platform.tracking.provenance import git_tags
 from skelray.platform.tracking.tracker import Tracker
 from skelray.platform.tracking.watcher import Watcher
 from skelray.platform.training import interruption
-from skelray.platform.training.build import build_method, config_of
+from skelray.platform.training.build import build_method, config_of, require_skeleton, spec_of
 from skelray.platform.training.checkpoint import Checkpoint, latest, set_damaged_aside
-from skelray.platform.training.classifier import finetunings
 from skelray.platform.training.lock import ORPHAN, TRAINING, only_one
 from skelray.platform.training.ray_train import require_training_room, train
 
@@ -76,38 +77,65 @@ def _set_aside(folder: Path) -> None:
 
 
 def evaluate_run(path: Path, overrides: Sequence[str] = ()) -> tuple[Path, Evaluation]:
-    """Evaluates a run's last checkpoint again, under `evaluation.…=value` overrides.
+    """Evaluates a run's last checkpoint again, under `evaluation.…` and `data.…=value` overrides.
 
     `path` is a run's folder or one of its checkpoints. What was measured already is not measured
-    again.
+    again. Of recordings that the run has not split (transfer) the evaluation lies in a folder of
+    its own below the run's; returned is the folder in which it lies.
     """
     checkpoint = latest(path / "checkpoints") or Checkpoint.open(path)
     checkpoint.check()
+    trained = config_of(checkpoint)
+    config = _asked(trained, overrides)
+    check_data(config.data)
     folder = checkpoint.path.parent.parent
+    if elsewhere := _recordings(config) != _recordings(trained):
+        name = f"{config.data.dataset}-{config.data.protocol}"
+        folder = paths.transfers(folder) / f"{name}-{paths.short_hash(_recordings(config))}"
+    with only_one(folder, "run"), cluster.connected(partial(make_ready, config)):
+        source = open_source(config.data)
+        described = _describe_again(config, source, checkpoint, elsewhere=elsewhere)
+        with (
+            logged_to(folder / "logs" / "driver.log"),
+            Tracker.open(folder, config=config, tags=described, keep_status=True) as tracker,
+        ):
+            build_caches(config, source)
+            return folder, _evaluate(config, source, checkpoint, folder, tracker)
+
+
+def _asked(trained: RunConfig, overrides: Sequence[str]) -> RunConfig:
+    """The configuration of a run with what another evaluation of it may change."""
     given = parse_overrides(overrides)
-    if foreign := sorted(set(given) - {"evaluation"}):
-        raise UsageError(f"evaluate takes evaluation.…=value only, not {foreign[0]!r}")
-    tree = config_of(checkpoint).model_dump(mode="json")
+    if foreign := sorted(set(given) - {"evaluation", "data"}):
+        raise UsageError(f"evaluate takes evaluation.…, data.…=value only, not {foreign[0]!r}")
+    tree = trained.model_dump(mode="json")
     merge(tree, given)
-    config = build_config(registry.load_method(tree["name"]).Config, tree)
-    source = Source.open(config.data)
-    trained_on = checkpoint.about["data"]["data_version"]
-    if source.version != trained_on:
+    return build_config(registry.load_method(trained.name).Config, tree)
+
+
+def _recordings(config: RunConfig) -> dict[str, Any]:
+    """Which recordings, and how they are split."""
+    return config.data.model_dump(include={"dataset", "size", "protocol", "clips"})
+
+
+def _describe_again(
+    config: RunConfig, source: Source, checkpoint: Checkpoint, *, elsewhere: bool
+) -> dict[str, str]:
+    """MLflow's tags of another evaluation; CheckpointError where it has no meaning."""
+    described = tags(config, source)
+    if elsewhere:
+        require_skeleton(str(checkpoint.path), spec_of(checkpoint), source.spec)
+        parent = checkpoint.about.get("mlflow_run_id", "")
+        described |= {"stage": "transfer"} | ({PARENT: parent} if parent else {})
+    elif source.version != (trained_on := checkpoint.about["data"]["data_version"]):
         raise CheckpointError(
             f"{checkpoint.path} was trained on data version {trained_on}; {source.store.path} "
             f"holds {source.version}: prepare the same recordings"
         )
-    described = tags(config, source)
     if "imported" in checkpoint.about:  # not to be taken for runs of the same configuration
-        described |= {"stage": "import", "seed": "", "configuration": checkpoint.about["imported"]}
-    with (
-        only_one(folder, "run"),
-        cluster.connected(partial(require_evaluation_room, config)),
-        logged_to(folder / "logs" / "driver.log"),
-        Tracker.open(folder, config=config, tags=described, keep_status=True) as tracker,
-    ):
-        build_caches(config, source)
-        return folder, _evaluate(config, source, checkpoint, folder, tracker)
+        described |= {"seed": "", "configuration": checkpoint.about["imported"]}
+        described |= {} if elsewhere else {"stage": "import"}
+    return described
 
 
 def make_ready(config: RunConfig) -> None:
@@ -122,7 +150,8 @@ def make_ready(config: RunConfig) -> None:
 
 def require_evaluation_room(config: RunConfig) -> None:
     """UsageError where Ray has too little for what evaluates: actors, and what is trained."""
-    if list(finetunings(config)):  # a UsageError where the method has no such recipe
+    # which outputs does not matter here; a UsageError where the method has no such recipe
+    if list(classifier_configs(config, ("any",))):
         require_training_room(config)
     cluster.require_room("evaluation", workers=config.evaluation.workers, cpus=ACTOR_CPUS)
 
@@ -146,8 +175,8 @@ def build_caches(config: RunConfig, source: Source) -> None:
     method = build_method(config, source.spec)
     uses = [phase.name for phase in method.phases()] + list(method.outputs)
     read = [method.inputs(use) for use in uses]
-    for tuned in finetunings(config):
-        read.append(method.training_inputs(tuned.finetuning.output))
+    for one in classifier_configs(config, tuple(method.outputs)):
+        read.append(method.training_inputs(one.classifier.output))
     for inputs in read:
         for preprocessing in preprocessings(inputs).values():
             caching.build(source.store, source.dataset, preprocessing)
@@ -207,9 +236,10 @@ def _evaluate(
     _LOG.info("evaluating %s", checkpoint.path.name)
     result = evaluate(config, source, checkpoint.path, folder)
     tracker.log_evaluation(checkpoint.step, result.figures, result.pictures)
-    if config.evaluation.finetune or config.evaluation.scratch:
-        described = tags(config, source)
-        finetune(config, source, checkpoint, result, tags=described, parent=tracker.run_id)
-        tracker.log_evaluation(checkpoint.step, result.figures)
-    tracker.log_model(build_method(config, source.spec), checkpoint, result.figures)
+    described = tags(config, source)
+    parent = tracker.run_id
+    train_classifiers(config, source, checkpoint, result, folder, tags=described, parent=parent)
+    tracker.log_evaluation(checkpoint.step, result.figures)
+    if checkpoint.path.parent.parent == folder:  # others have listed it
+        tracker.log_model(build_method(config, source.spec), checkpoint, result.figures)
     return result

@@ -31,4 +31,6 @@ RECIPES: Mapping[str, EvalRecipe] = {
     "linear": _LINEAR,
     "finetune": _FINETUNE,
     "scratch": _FINETUNE,
+    # all of the few labels are seen in every epoch
+    "semi": _FINETUNE.model_copy(update={"last": "keep"}),
 }

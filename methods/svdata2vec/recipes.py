@@ -20,6 +20,7 @@ _FINETUNE = EvalRecipe(
     smoothing=0.1,
     drop_path=0.3,
     dropout=0.3,
+    head_std=None,
     test_every=1,
     source="zoranadozdor/SVdata2vec, script_finetune.sh",
 )
@@ -36,6 +37,9 @@ RECIPES = {
         "augmentation",
     ),
     "finetune": _FINETUNE,
+    "semi": _FINETUNE.model_copy(
+        update={"last": "keep", "source": "skelray: none is published; that of fine-tuning"}
+    ),
     "scratch": _FINETUNE.model_copy(
         update={
             "layer_decay": 1.0,

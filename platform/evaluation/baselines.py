@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from skelray.platform.config import RunConfig
 from skelray.platform.data.source import Source
 from skelray.platform.evaluation.features import part_views
-from skelray.platform.method import Method, Views
+from skelray.platform.method import DataSpec, Method, Views
 from skelray.platform.nn.modes import in_eval_mode
 from skelray.platform.progress import progress_bar
 from skelray.platform.training import checkpoint
@@ -53,12 +53,15 @@ def _copy(norm: _BatchNorm) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in norm.state_dict().items()}
 
 
-def random_checkpoint(config: RunConfig, source: Source, folder: Path) -> Path:
-    """The untrained method as a checkpoint below `folder/baselines/random`, made once."""
+def random_checkpoint(config: RunConfig, source: Source, data: DataSpec, folder: Path) -> Path:
+    """The untrained method, built for `data`, as a checkpoint below `folder/baselines/random`.
+
+    It is made once.
+    """
     target = folder / "baselines" / "random"
     if found := checkpoint.latest(target):
         return found.path
-    method = build_method(config, source.spec)
+    method = build_method(config, data)
     set_batch_norm_statistics(method, _batches(config, source, method))
     about = {
         **description(config, source, method),

@@ -8,18 +8,17 @@ import numpy as np
 import torch
 
 from skelray.platform import registry
-from skelray.platform.config import RunConfig
+from skelray.platform.config import ClassifierSettings, RunConfig
 from skelray.platform.data.clip_loading import require_frames
-from skelray.platform.data.parts import Part
+from skelray.platform.data.parts import Part, few_of_each_class
 from skelray.platform.data.source import Source
 from skelray.platform.errors import DataError, UsageError
+from skelray.platform.evaluation.classifier_configs import classifier_configs
 from skelray.platform.evaluation.linear_fast import require_choice
 from skelray.platform.method import Method
-from skelray.platform.training.classifier import recipe_of
 
 PARTS: tuple[Part, Part] = ("train", "test")
 _RECIPES = ("published", "fast", "logistic")
-_TRAINED = ("finetune", "scratch")
 
 
 def check_evaluation(config: RunConfig, source: Source, method: Method) -> None:
@@ -28,12 +27,12 @@ def check_evaluation(config: RunConfig, source: Source, method: Method) -> None:
     The caches of the method's first output must have been built.
     """
     asked = config.evaluation
-    for output in (*asked.outputs, *asked.finetune, *asked.scratch):
+    for output in (*asked.outputs, *asked.finetune, *asked.scratch, *asked.semi):
         if output not in method.outputs:
             hint = registry.nearest(output, method.outputs)
             raise UsageError(f"method {config.name} has no output {output!r}: {hint}")
-    for name in _TRAINED:
-        _check_classifier(config, source, method, name)
+    for one in classifier_configs(config, tuple(method.outputs)):
+        _check_classifier(config, source, method, one.classifier)
     for name in config.evaluation.linear:
         if name not in _RECIPES:
             raise UsageError(f"evaluation.linear={name!r}: {registry.nearest(name, _RECIPES)}")
@@ -45,26 +44,27 @@ def check_evaluation(config: RunConfig, source: Source, method: Method) -> None:
         _check_holdout(source, index_of(source, method))
 
 
-def _check_classifier(config: RunConfig, source: Source, method: Method, name: str) -> None:
+def _check_classifier(
+    config: RunConfig, source: Source, method: Method, asked: ClassifierSettings
+) -> None:
     """What would otherwise be refused after hours of pretraining."""
-    outputs: tuple[str, ...] = getattr(config.evaluation, name)
-    if not outputs:
-        return
-    batch = recipe_of(type(method), name, config.evaluation).batch
     index = index_of(source, method)
     rows = rows_or_none(source, index, "train")
-    labelled = int((index["label"][rows] >= 0).sum())
-    if 0 < labelled < batch:
+    rows = rows[index["label"][rows] >= 0]
+    if not len(rows):
+        return  # nothing is trained then
+    if asked.share < 1:
+        rows = few_of_each_class(index, rows, asked.share)
+    batch = asked.recipe.batch
+    if asked.recipe.last == "drop" and len(rows) < batch:
         raise UsageError(
-            f"recipe {name} has batches of {batch}, there are {labelled} labelled training "
-            f"recordings: set evaluation.recipes.{name}.batch={labelled} or less"
+            f"{asked.measure} has batches of {batch}, there are {len(rows)} labelled training "
+            f"recordings: set evaluation.recipes.{asked.recipe_name}.batch={len(rows)} or less"
         )
-    for output in outputs:
-        if clip := method.training_inputs(output).clip:
-            workers, parts = config.training.workers, config.training.accumulate
-            require_frames(
-                -(-batch // (workers * parts)) * clip.frames, config.data.frames_in_flight
-            )
+    reads = method.training_inputs if asked.recipe.augment else method.inputs
+    if clip := reads(asked.output).clip:
+        workers, parts = config.training.workers, config.training.accumulate
+        require_frames(-(-batch // (workers * parts)) * clip.frames, config.data.frames_in_flight)
 
 
 def index_of(source: Source, method: Method) -> Mapping[str, np.ndarray]:

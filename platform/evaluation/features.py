@@ -84,7 +84,7 @@ def extract(
     cached below SKELRAY_HOME needs no Ray. RuntimeError where the method changes its own state,
     CheckpointError where a feature is not finite.
     """
-    method = load_method(checkpoint, source.spec)
+    method = load_method(checkpoint)
     cache = _first_cache(source, method, outputs[0])
     rows = {part: source.rows(cache.index, part) for part in parts}
     files = {
@@ -159,7 +159,7 @@ class _Extractor:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if device.type == "cpu":
             keep_freed_memory()
-        self.method = load_method(checkpoint, source.spec).to(device).eval().requires_grad_(False)
+        self.method = load_method(checkpoint).to(device).eval().requires_grad_(False)
         self.data = {
             # every frame is read once: a copy of all of them on the device would not pay
             name: source.data(self.method.inputs(name), device)

@@ -22,6 +22,11 @@ from skelray.platform.evaluation.check import (
     index_of,
     rows_or_none,
 )
+from skelray.platform.evaluation.classifier_configs import (
+    classifier_configs,
+    probes_while_augmenting,
+    recipe_of,
+)
 from skelray.platform.evaluation.features import RAW as RAW_OUTPUT
 from skelray.platform.evaluation.features import Features, extract, raw_features
 from skelray.platform.evaluation.probes import (
@@ -35,9 +40,9 @@ from skelray.platform.evaluation.probes import (
     Split,
 )
 from skelray.platform.evaluation.results import PRETRAINED, RANDOM, RAW
+from skelray.platform.method import EvalRecipe
 from skelray.platform.training.build import load_method
 from skelray.platform.training.checkpoint import Checkpoint
-from skelray.platform.training.classifier import recipe_of
 
 
 @dataclass(frozen=True)
@@ -56,14 +61,20 @@ class Plan:
         self.config = config
         self.source = source
         self.checkpoint = Checkpoint.open(checkpoint)
+        self.trained_on = self.checkpoint.about["data"]
         self.folder = folder
-        self.method = load_method(checkpoint, source.spec)
+        self.method = load_method(checkpoint)
         self.outputs = config.evaluation.outputs or tuple(self.method.outputs)
-        self.recipe = self.method.recipes().get("linear")
+        self.recipe = self._linear_recipe()
         self.together = self._together()
         # its figures go without its name
         self.first = self.together or next(iter(self.method.outputs))
         check_evaluation(config, source, self.method)
+
+    def _linear_recipe(self) -> EvalRecipe | None:
+        if "linear" not in self.method.recipes():
+            return None
+        return recipe_of(type(self.method), "linear", self.config.evaluation)
 
     def _together(self) -> str | None:
         """The name of all outputs evaluated as one, where the recipe combines them."""
@@ -83,6 +94,7 @@ class Plan:
             "dataset": self.source.dataset.name,
             "protocol": self.source.protocol.name,
             "data_version": self.source.version,
+            "trained_on": {key: self.trained_on[key] for key in ("dataset", "protocol")},
             "classes": len(self.source.classes),
             "metric": self.source.dataset.metric,
             **self._labelled,
@@ -95,18 +107,16 @@ class Plan:
             "linear": list(self.config.evaluation.linear),
             "knn": list(self.config.evaluation.knn),
             "recipe": self.recipe.model_dump(mode="json") if self.recipe else None,
-            **self._classifiers(),
+            "classifiers": self._classifiers(),
         }
 
-    def _classifiers(self) -> dict[str, Any]:
-        """The outputs on which classifiers are trained, and how."""
-        asked = self.config.evaluation
-        outputs = {"finetune": list(asked.finetune), "scratch": list(asked.scratch)}
-        return outputs | {
-            f"{name}_recipe": recipe_of(type(self.method), name, asked).model_dump(mode="json")
-            for name in outputs
-            if outputs[name]
-        }
+    def _classifiers(self) -> list[dict[str, Any]]:
+        """What is trained on the recordings themselves, and how."""
+        fields = {"measure", "start", "output", "share", "recipe_name", "recipe"}
+        return [
+            one.classifier.model_dump(mode="json", include=fields)
+            for one in classifier_configs(self.config, tuple(self.method.outputs))
+        ]
 
     @cached_property
     def _index(self) -> Mapping[str, np.ndarray]:
@@ -131,7 +141,8 @@ class Plan:
         pretrained = _Encoder(self, lambda: self.checkpoint.path)
         yield from self._encoder_rows(PRETRAINED, pretrained)
         if self.config.evaluation.baselines:
-            untrained = partial(random_checkpoint, self.config, self.source, self.folder)
+            data = self.method.data
+            untrained = partial(random_checkpoint, self.config, self.source, data, self.folder)
             yield from self._encoder_rows(RANDOM, _Encoder(self, untrained))
             if not self.method.inputs(next(iter(self.method.outputs))).clip:
                 yield Row(RAW, self._raw, [*self._raw_linear(), *self._neighbours()])
@@ -155,7 +166,7 @@ class Plan:
                 yield FastLinear(seed=self.config.seed, pictures=drawn)
             elif name == "logistic":
                 yield Logistic(pictures=drawn)
-            else:
+            elif not probes_while_augmenting(type(self.method), self.config.evaluation):
                 assert self.recipe is not None
                 yield PublishedLinear(seed=self.config.seed, recipe=self.recipe, pictures=drawn)
 

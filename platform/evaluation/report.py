@@ -19,7 +19,8 @@ from skelray.platform.evaluation.results import (
 )
 from skelray.platform.tables import aligned
 
-_TRAINED = "finetune"
+# recipe -> what it was used for, where encoder and head were trained
+_WHAT = {"finetune": "fine-tuned", "scratch": "from scratch", "semi": "with few labels"}
 _ENCODERS = {RANDOM: "random encoder (BatchNorm set)", PRETRAINED: "pretrained encoder"}
 
 
@@ -57,15 +58,17 @@ def _columns(about: Mapping[str, Any]) -> dict[str, str]:
     columns = {f"linear {heading}": name for name, heading in shown.items()}
     suffix = "" if metric == "top1" else f" {HEADLINES[metric][metric]}"
     columns |= {f"KNN k={k}{suffix}": f"knn{k}/{metric}" for k in about["knn"]}
-    if about.get("finetune") or about.get("scratch"):
-        columns[f"fine-tuned {HEADLINES[metric][metric]}"] = f"{_TRAINED}/{metric}"
+    for one in about["classifiers"]:
+        if one["measure"] != "linear":
+            labels = f"{100 * one['share']:g} % of labels" if one["share"] < 1 else "fine-tuned"
+            columns[f"{labels} {HEADLINES[metric][metric]}"] = f"{one['measure']}/{metric}"
     return columns
 
 
 def _labels(about: Mapping[str, Any]) -> dict[str, str]:
     """Prefix of the figures -> label of the row; the figures of the first go without its name."""
     labels = {RAW: "raw coordinates"}
-    for output in about.get("scratch", ()):
+    for output in (one["output"] for one in about["classifiers"] if one["start"] == SCRATCH):
         own = SCRATCH if output == about["first_output"] else f"{SCRATCH}/{output}"
         labels[own] = f"trained from scratch, {output}"
     for prefix, label in _ENCODERS.items():
@@ -94,9 +97,12 @@ def _percent(figures: Figures, name: str) -> str:
 def _caption(about: Mapping[str, Any], seeds: Sequence[int]) -> list[str]:
     several = f", seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else ""
     spread = ", mean ± standard deviation over the seeds" if several else ""
+    here = {key: about[key] for key in ("dataset", "protocol")}
+    trained = about["trained_on"]
+    other = f"; pretrained on {trained['dataset']}, {trained['protocol']}"
     return [
         f"{about['method']} on {about['dataset']}, protocol {about['protocol']}, "
-        f"step {about['step']}{several}",
+        f"step {about['step']}{several}{other if trained != here else ''}",
         f"{about['train']} training and {about['test']} test recordings of {about['classes']} "
         f"classes; accuracy on the test part in percent{spread}",
     ]
@@ -111,11 +117,7 @@ def _footnotes(about: Mapping[str, Any], figures: Figures) -> Iterator[str]:
         yield f"linear: {fast}"
     if "published" not in about["linear"]:
         return
-    optimiser, epochs = about["recipe"]["optimiser"], about["recipe"]["epochs"]
-    published = (
-        f"published recipe: {optimiser['name'].upper()}, rate {optimiser['lr']:g}, "
-        f"{epochs} epochs, last epoch"
-    )
+    published = f"published recipe: {_described(about['recipe'])}"
     if "fast" in about["linear"]:
         yield f"{published}: {_each(about, figures, 'linear', _ENCODERS)}"
         return
@@ -127,13 +129,18 @@ def _footnotes(about: Mapping[str, Any], figures: Figures) -> Iterator[str]:
 
 def _trained(about: Mapping[str, Any]) -> Iterator[str]:
     """How classifiers were trained, encoder and all."""
-    for name, what in (("finetune", "fine-tuned"), ("scratch", "from scratch")):
-        if about.get(name):
-            recipe = about[f"{name}_recipe"]
-            yield (
-                f"{what}: {recipe['optimiser']['name'].upper()}, rate "
-                f"{recipe['optimiser']['lr']:g}, {recipe['epochs']} epochs, last epoch"
-            )
+    recipes = {one["recipe_name"]: one["recipe"] for one in about["classifiers"]}
+    for name, what in _WHAT.items():
+        if recipe := recipes.get(name):
+            yield f"{what}: {_described(recipe)}"
+
+
+def _described(recipe: Mapping[str, Any]) -> str:
+    optimiser = recipe["optimiser"]
+    return (
+        f"{optimiser['name'].upper()}, rate {optimiser['lr']:g}, {recipe['epochs']} epochs"
+        f"{', augmented' if recipe['augment'] else ''}, last epoch"
+    )
 
 
 def _logistic(about: Mapping[str, Any], figures: Figures) -> Iterator[str]:

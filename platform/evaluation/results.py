@@ -48,7 +48,7 @@ class Evaluation:
         """What is known of these weights; empty where nothing is, or only of other weights.
 
         The first output's figures go without its name: where another is the first, all is measured
-        again.
+        again. What the linear probe gave is measured again where its recipe is another.
         """
         if not path.exists():
             return cls(path, dict(about))
@@ -57,6 +57,8 @@ class Evaluation:
             decides = ("checkpoint_hash", "first_output")
             same = all(tree["about"][key] == about[key] for key in decides)
             known = (tree["figures"], tree.get("files", {})) if same else ({}, {})
+            if tree["about"].get("recipe") != about.get("recipe"):
+                known = _without_linear(known[0]), _without_linear(known[1])
         except (json.JSONDecodeError, KeyError, TypeError):
             raise DataError(f"{path} is damaged: delete it to evaluate again") from None
         return cls(path, dict(about), *known)
@@ -83,6 +85,11 @@ class Evaluation:
         """Writes the file atomically."""
         tree = {"about": self.about, "figures": self.figures, "files": self.files}
         paths.write_json(self.path, tree)
+
+
+def _without_linear(known: Mapping[str, Any]) -> dict[str, Any]:
+    """What does not come from the published linear probe, whose recipe is another now."""
+    return {name: value for name, value in known.items() if "/linear/" not in name}
 
 
 def by_name(evaluations: Sequence[Evaluation]) -> dict[str, list[float]]:

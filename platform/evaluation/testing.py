@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from skelray.platform import distributed
-from skelray.platform.config import FinetuningConfig
+from skelray.platform.config import ClassifierConfig
 from skelray.platform.data.source import Source
 from skelray.platform.evaluation.labelled import accuracies
 from skelray.platform.method import Method
@@ -17,10 +17,10 @@ from skelray.platform.training.build import build_method
 class Testing:
     """Called after every epoch; see `training.loop.Test`."""
 
-    def __init__(self, config: FinetuningConfig, source: Source, device: torch.device) -> None:
+    def __init__(self, config: ClassifierConfig, source: Source, device: torch.device) -> None:
         method = build_method(config, source.spec)
-        self.every = config.finetuning.recipe.test_every
-        self.output = config.finetuning.output
+        self.every = config.classifier.recipe.test_every
+        self.output = config.classifier.output
         inputs = method.inputs(self.output)
         self.data = source.data(inputs, device)
         self.batch = source.largest_batch(inputs, config.evaluation.batch)

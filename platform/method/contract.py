@@ -151,7 +151,7 @@ class EvalRecipe(BaseModel):
 
 
 class Classifier(nn.Module, ABC):
-    """What `Method.classifier` returns.
+    """What `Method.classifier` returns: an encoder, and the layer `head` that gives the logits.
 
     Where a recipe's rates decay from layer to layer, a parameter's rate is multiplied by
     decay ** (layers - layer(name)).

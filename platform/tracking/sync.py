@@ -31,7 +31,7 @@ def run_folders() -> list[Path]:
 
 
 def sync(folders: Sequence[Path]) -> Iterator[str]:
-    """Brings to MLflow what it lacks of the runs in `folders` and of their fine-tunings.
+    """Brings to MLflow what it lacks of the runs in `folders`, their classifiers and transfers.
 
     Says in a line for each what that was.
 
@@ -41,9 +41,9 @@ def sync(folders: Sequence[Path]) -> Iterator[str]:
     _require_store()
     skipped = 0
     runs = [
-        (f"{folder.name}/{own.name}" if own != folder else folder.name, own)
+        (str(own.relative_to(folder.parent)), own)
         for folder in folders
-        for own in (folder, *sorted(paths.finetunings(folder).glob("*")))
+        for own in (folder, *_parts_of(folder))
     ]
     for name, folder in runs:
         try:
@@ -55,6 +55,15 @@ def sync(folders: Sequence[Path]) -> Iterator[str]:
         yield f"{name}: {brought}"
     if skipped:
         raise SkelrayError(f"{skipped} of {len(runs)} runs skipped, see above")
+
+
+def _parts_of(run: Path) -> list[Path]:
+    """The folders of what was trained and measured on a run's encoder, which MLflow knows too."""
+    transfers = sorted(paths.transfers(run).glob("*"))
+    return [
+        *sorted(paths.classifiers(run).glob("*")),
+        *(own for one in transfers for own in (one, *sorted(paths.classifiers(one).glob("*")))),
+    ]
 
 
 def _require_store() -> None:

@@ -8,7 +8,8 @@ import torch
 from pydantic import TypeAdapter
 
 from skelray.platform import registry
-from skelray.platform.config import FinetuningConfig, RunConfig, build
+from skelray.platform.config import ClassifierConfig, RunConfig, build
+from skelray.platform.errors import CheckpointError
 from skelray.platform.method import DataSpec, Method, key_of
 from skelray.platform.training.checkpoint import Checkpoint
 from skelray.platform.training.classifier import ClassifierTraining
@@ -19,18 +20,20 @@ DATA_SPEC = TypeAdapter(DataSpec)  # to JSON and back: part of every checkpoint
 def build_method(config: RunConfig, data: DataSpec, *, pretrained: bool = False) -> Method:
     """The method with its initial weights, a function of the run's seed.
 
-    Of a fine-tuning: the training of its classifier, with `pretrained` of the weights it begins
-    with.
+    Of a classifier: its training, with `pretrained` of the weights it begins with. `data` then
+    says how many classes there are, and the rest only where there are no such weights.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key_of(config.seed, "initialisation") & (2**63 - 1))
-        method = registry.load_method(config.name)(config.method, data)
-        if not isinstance(config, FinetuningConfig):
-            return method
-        tuning = config.finetuning
-        if pretrained and tuning.checkpoint:
-            Checkpoint.open(Path(tuning.checkpoint)).restore(method)
-        return ClassifierTraining(method, tuning.output, tuning.recipe)
+        kind = registry.load_method(config.name)
+        if not isinstance(config, ClassifierConfig):
+            return kind(config.method, data)
+        settings = config.classifier
+        spec = settings.trained_on
+        method = kind(config.method, DATA_SPEC.validate_python(spec) if spec else data)
+        if pretrained and settings.checkpoint:
+            Checkpoint.open(Path(settings.checkpoint)).restore(method)
+        return ClassifierTraining(method, settings.output, settings.recipe, data.classes)
 
 
 def config_of(checkpoint: Checkpoint) -> RunConfig:
@@ -39,12 +42,28 @@ def config_of(checkpoint: Checkpoint) -> RunConfig:
     return build(registry.load_method(tree["name"]).Config, tree)
 
 
-def load_method(path: Path, data: DataSpec) -> Method:
+def spec_of(checkpoint: Checkpoint) -> DataSpec:
+    """What the method of a checkpoint was built for."""
+    spec: DataSpec = DATA_SPEC.validate_python(checkpoint.about["data"]["spec"])
+    return spec
+
+
+def require_skeleton(name: str, trained: DataSpec, given: DataSpec) -> None:
+    """CheckpointError where what was trained, of that name, cannot read recordings like `given`."""
+    if trained.skeleton != given.skeleton or trained.coordinates != given.coordinates:
+        raise CheckpointError(
+            f"{name} was trained on skeleton {trained.skeleton.name} with {trained.coordinates} "
+            f"coordinates; these recordings have {given.skeleton.name} with {given.coordinates}: "
+            "choose other data"
+        )
+
+
+def load_method(path: Path) -> Method:
     """The method of a checkpoint with its weights, strictly: nothing is evaluated on other weights.
 
     CheckpointError where a tensor is missing, unknown or of another shape, naming it.
     """
     checkpoint = Checkpoint.open(path)
-    method = build_method(config_of(checkpoint), data)
+    method = build_method(config_of(checkpoint), spec_of(checkpoint))
     checkpoint.restore(method)
     return method

@@ -6,24 +6,13 @@ on a frozen encoder whose inputs are augmented, or all of it (fine-tuning).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from pydantic import ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from skelray.platform import paths, registry
-from skelray.platform.config import (
-    EvaluationConfig,
-    Finetuning,
-    FinetuningConfig,
-    RunConfig,
-    explain,
-    keys_of,
-    merge,
-)
 from skelray.platform.distributed import mean_over_ranks
 from skelray.platform.errors import UsageError
 from skelray.platform.method import (
@@ -38,62 +27,30 @@ from skelray.platform.method import (
     Views,
 )
 
-PHASE = "finetune"
-_LABEL, _WEIGHT = "finetune/label", "finetune/weight"
-
-
-def recipe_of(method: type[Method], name: str, config: EvaluationConfig) -> EvalRecipe:
-    """The method's recipe of that name with the changes that `config.recipes` asks for.
-
-    UsageError where the method has none, or where a change fits none of its fields.
-    """
-    recipes = method.recipes()
-    if name not in recipes:
-        hint = registry.nearest(name, recipes) if recipes else "it has none"
-        raise UsageError(f"{method.__name__} has no recipe {name!r}: {hint}")
-    tree = recipes[name].model_dump()
-    for recipe, changes in config.recipes.items():
-        if recipe == name:
-            merge(tree, changes)
-    try:
-        return EvalRecipe.model_validate(tree)
-    except ValidationError as error:
-        place = ("evaluation", "recipes", name)
-        known = [".".join((*place, key)) for key in keys_of(EvalRecipe)]
-        raise UsageError(explain(error, known, place)) from None
-
-
-def finetunings(config: RunConfig, checkpoint: Path | None = None) -> Iterator[FinetuningConfig]:
-    """The trainings that `config.evaluation` asks for; UsageError for what the method lacks.
-
-    Those of `evaluation.finetune` begin with the weights of `checkpoint`, where there is one yet.
-    """
-    kind = registry.load_method(config.name)
-    for name in ("finetune", "scratch"):
-        outputs: tuple[str, ...] = getattr(config.evaluation, name)
-        given = {}
-        if outputs and name == "finetune" and checkpoint is not None:
-            digest = paths.file_hash(checkpoint / "state.pt")
-            given = {"checkpoint": str(checkpoint), "checkpoint_hash": digest}
-        for output in outputs:
-            recipe = recipe_of(kind, name, config.evaluation)
-            own = {key: getattr(config, key) for key in RunConfig.model_fields}
-            tuning = Finetuning(output=output, recipe=recipe, **given)
-            yield FinetuningConfig(**own, finetuning=tuning)
+PHASE = "classifier"
+HEAD = "network.head"
+_LABEL, _WEIGHT = "classifier/label", "classifier/weight"
 
 
 class ClassifierTraining(Method):
     """Trains a method's classifier of one output; its features of that output are logits."""
 
-    def __init__(self, method: Method, output: str, recipe: EvalRecipe) -> None:
-        """UsageError where the data have no classes."""
-        super().__init__(method.config, method.data)
-        if not method.data.classes:
+    def __init__(
+        self, method: Method, output: str, recipe: EvalRecipe, classes: int | None
+    ) -> None:
+        """`classes` are those of the data; UsageError where they have none."""
+        super().__init__(method.config, replace(method.data, classes=classes))
+        if not classes:
             raise UsageError("a classifier needs recordings with labels: the data set names none")
         self.output, self.recipe = output, recipe
-        self.outputs = {output: method.data.classes}
+        self.outputs = {output: classes}
         self.encoders = ("network",)
-        self.network = method.classifier(method.data.classes, output, recipe)
+        self.network = method.classifier(classes, output, recipe)
+        if recipe.head_std is not None:
+            head = self.network.get_submodule("head")
+            for name, parameter in head.named_parameters():
+                std = recipe.head_std if name.endswith("weight") else 0.0
+                nn.init.normal_(parameter, std=std)
         self._method = (method,)  # no part of this module: it is asked for inputs and views alone
 
     def inputs(self, use: str) -> Inputs:
@@ -114,8 +71,8 @@ class ClassifierTraining(Method):
                 batch=recipe.batch,
                 last="drop" if recipe.last == "drop" else "pad",
                 labels=True,
-                trainable=("network.head",) if alone else (),
-                eval_mode=tuple(part for part in parts if alone and part != "network.head"),
+                trainable=(HEAD,) if alone else (),
+                eval_mode=tuple(part for part in parts if alone and part != HEAD),
                 optimiser=recipe.optimiser,
                 schedule=recipe.schedule,
                 precision=recipe.precision,

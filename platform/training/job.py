@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from skelray.platform import distributed
-from skelray.platform.config import RunConfig
+from skelray.platform.config import ClassifierConfig, RunConfig
 from skelray.platform.data.clip_loading import ClipData, ClipLoader
 from skelray.platform.data.loading import ResidentLoader, Sampling
+from skelray.platform.data.parts import few_of_each_class
 from skelray.platform.data.source import Source
 from skelray.platform.method import Method, Phase, key_of
 from skelray.platform.training.build import DATA_SPEC, build_method
@@ -71,9 +73,7 @@ def phase_loader(
     inputs = method.inputs(phase.name)
     caches = source.caches(inputs)
     index = next(iter(caches.values())).index
-    rows = source.rows(index, phase.part)
-    if phase.labels:
-        rows = rows[index["label"][rows] >= 0]
+    rows = phase_rows(config, source, index, phase)
     sampling = Sampling(
         rows=rows,
         seed=key_of(config.seed, phase.name),
@@ -103,6 +103,18 @@ def phase_loader(
     if isinstance(data, ClipData):
         return ClipLoader(data, sampling, in_flight=settings.frames_in_flight), sampling.steps
     return ResidentLoader(data, sampling), sampling.steps
+
+
+def phase_rows(
+    config: RunConfig, source: Source, index: Mapping[str, np.ndarray], phase: Phase
+) -> np.ndarray:
+    """The rows of `index` that a phase trains on: the labelled ones where it asks for labels."""
+    rows = source.rows(index, phase.part)
+    if phase.labels:
+        rows = rows[index["label"][rows] >= 0]
+    if isinstance(config, ClassifierConfig) and config.classifier.share < 1:
+        rows = few_of_each_class(index, rows, config.classifier.share)
+    return rows
 
 
 def description(config: RunConfig, source: Source, method: Method) -> dict[str, Any]:

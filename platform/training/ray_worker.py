@@ -14,7 +14,7 @@ import ray.train.torch
 import torch
 
 from skelray.platform import distributed, registry
-from skelray.platform.config import FinetuningConfig, RunConfig, build
+from skelray.platform.config import ClassifierConfig, RunConfig, build
 from skelray.platform.errors import SkelrayError, first_cause, in_one_line
 from skelray.platform.logs import logged_to
 from skelray.platform.training import interruption
@@ -85,7 +85,7 @@ def _train(rank: int, given: Mapping[str, Any]) -> None:
 def _drawing(config: RunConfig, folder: Path, device: torch.device) -> Draw:
     if not (config.evaluation.tsne_every and config.evaluation.pictures):
         return draw_nothing
-    if isinstance(config, FinetuningConfig):  # its features are logits
+    if isinstance(config, ClassifierConfig):  # its features are logits
         return draw_nothing
     # scikit-learn and matplotlib are loaded by those who draw
     from skelray.platform.data.source import Source
@@ -95,7 +95,7 @@ def _drawing(config: RunConfig, folder: Path, device: torch.device) -> Draw:
 
 
 def _testing(config: RunConfig, device: torch.device) -> Test:
-    if not isinstance(config, FinetuningConfig):
+    if not isinstance(config, ClassifierConfig):
         return test_nothing
     # pretraining needs nothing that evaluates
     from skelray.platform.data.source import Source

@@ -41,16 +41,17 @@ def offline_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             tracker.log_evaluation(10, {"eval/knn1/top1": 50.0})
 
 
-def test_a_run_is_brought_with_its_finetunings(
+def test_a_run_is_brought_with_its_classifiers_and_transfers(
     capsys: pytest.CaptureFixture[str], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for folder in ("runs/a", "runs/a/finetune/pretrained-rgb-1"):
-        offline_run(home / folder, monkeypatch)
+    parts = ("classifiers/rgb-1", "transfer/other", "transfer/other/classifiers/rgb-2")
+    for folder in ("a", *(f"a/{part}" for part in parts)):
+        offline_run(home / "runs" / folder, monkeypatch)
     cli.main(["sync", "a"])
     brought = "a new run with its settings, status FINISHED, 1 figure"
     assert capsys.readouterr().out.splitlines() == [
         f"a: {brought}",
-        f"a/pretrained-rgb-1: {brought}",
+        *(f"a/{part}: {brought}" for part in parts),
     ]
 
 

@@ -75,6 +75,8 @@ class Means(Method):
 
     def eval_views(self, batch, output, draws=None):
         x = batch.skeletons["body"].dense()
+        if draws is not None:
+            x = x + 0.01 * draws.normal("shift", *x.shape[1:])
         return {"x": x if output == "joint" else x.diff(dim=2), "index": batch.index}
 
     def features(self, views, names):
@@ -90,7 +92,8 @@ class Means(Method):
         linear = EvalRecipe(optimiser=Optimiser(lr=3.0), schedule=schedule, epochs=10, batch=16)
         changes = {"trainable": "all", "optimiser": Optimiser(lr=0.2), "smoothing": 0.1}
         finetune = linear.model_copy(update={**changes, "layer_decay": 0.5, "test_every": 2})
-        return {"linear": linear, "finetune": finetune}
+        semi = finetune.model_copy(update={"last": "keep"})
+        return {"linear": linear, "finetune": finetune, "semi": semi}
 
 
 class Classified(Classifier):

@@ -50,13 +50,13 @@ def test_momenta_and_modes_come_back_after_an_error(config: RunConfig, source: S
 def test_random_checkpoint_is_made_once_and_opens_as_any_other(
     config: RunConfig, source: Source, tmp_path: Path
 ) -> None:
-    path = random_checkpoint(config, source, tmp_path)
+    path = random_checkpoint(config, source, source.spec, tmp_path)
     assert path == tmp_path / "baselines" / "random" / "step-00000000"
-    method = load_method(path, source.spec)
+    method = load_method(path)
     initial = build_method(config, source.spec)
     assert torch.equal(method.encoder[0].weight, initial.encoder[0].weight)
     assert not torch.equal(method.encoder[1].running_mean, initial.encoder[1].running_mean)
     assert Checkpoint.open(path).about["finished"] is False
     written = (path / "state.pt").stat().st_mtime_ns
-    assert random_checkpoint(config, source, tmp_path) == path
+    assert random_checkpoint(config, source, source.spec, tmp_path) == path
     assert (path / "state.pt").stat().st_mtime_ns == written

@@ -28,7 +28,7 @@ def test_pictures_come_at_the_ends_of_epochs(
     draw: Embedding, source: Source, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tmp_path = draw.folder
-    method = load_method(trained, source.spec).train()
+    method = load_method(trained).train()
     before = state_hash(method.state_dict())
     starts = []
     plane = pictures.plane
@@ -60,6 +60,6 @@ def test_a_picture_that_fails_ends_nothing(
         raise ValueError("no points")
 
     monkeypatch.setattr(pictures, "plane", fail)
-    method = load_method(trained, source.spec).train()
+    method = load_method(trained).train()
     assert draw(method, 16, 2, 5) == [] and frames(draw.folder) == {}
     assert all(module.training for module in method.modules())

@@ -24,6 +24,7 @@ from skelray.platform.evaluation.features import Features, extract, part_views, 
 from skelray.platform.evaluation.plan import Plan
 from skelray.platform.training import checkpoint
 from skelray.platform.training.build import build_method, load_method
+from skelray.platform.training.job import description
 from skelray.platform.training.metrics import MetricsFile
 
 OUTPUTS = ("joint", "motion")
@@ -97,7 +98,7 @@ def check_scores(evaluation: Evaluation, folder: Path) -> None:
 
 def check_extraction(config: RunConfig, source: Source, trained: Path) -> None:
     found = extract(trained, source, ("train", "test"), outputs=OUTPUTS, batch=32, workers=2)
-    method = load_method(trained, source.spec)
+    method = load_method(trained)
     for part, features in found.items():
         assert len(features) == {"train": 144, "test": 96}[part]
         assert list(features.id[:2]) == {"train": ["r000", "r001"], "test": ["r003", "r004"]}[part]
@@ -113,7 +114,7 @@ def check_leaking_method_is_refused(config: RunConfig, source: Source, folder: P
     tree["method"]["leak"] = True
     leaking = type(config).model_validate({**tree, "method": type(config.method)(leak=True)})
     method = build_method(leaking, source.spec)
-    about = {"config": tree, "step": 0, "finished": True}
+    about = {**description(leaking, source, method), "step": 0, "finished": True}
     saved = checkpoint.save(
         folder / "leak", state={"method": method.state_dict()}, about=about, keep=1
     )

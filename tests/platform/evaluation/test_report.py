@@ -23,8 +23,11 @@ ABOUT: dict[str, Any] = {
     "first_output": "joint",
     "linear": ["published"],
     "knn": [1, 20],
-    "recipe": {"optimiser": {"name": "sgd", "lr": 3.0}, "epochs": 100},
+    "recipe": {"optimiser": {"name": "sgd", "lr": 3.0}, "epochs": 100, "augment": False},
+    "trained_on": {"dataset": "nwucla", "protocol": "xview"},
+    "classifiers": [],
 }
+
 FIGURES = {
     "baseline/raw/linear_fast/top1": 66.24,
     "baseline/raw/linear_fast/top5": 97.1,
@@ -114,6 +117,45 @@ def test_several_seeds_give_means_and_deviations() -> None:
     assert shown[0] == "skeletonclr on nwucla, protocol xview, step 1200, seeds 0, 1, 2"
     assert shown[1].endswith(" in percent, mean ± standard deviation over the seeds")
     assert "pretrained encoder 75.0 ± 4.6 100.0 ± 0.0 73.1 ± 0.0 -" in shown
+
+
+def test_classifiers_get_columns_and_what_is_compared_with_them_rows() -> None:
+    tuned = {"optimiser": {"name": "adamw", "lr": 0.001}, "epochs": 20, "augment": True}
+    common = {"output": "joint", "recipe": tuned}
+    classifiers = [
+        {"measure": "linear", "start": "eval", "share": 1.0, "recipe_name": "linear", **common},
+        {"measure": "finetune", "start": "eval", "share": 1.0, "recipe_name": "finetune", **common},
+        {"measure": "semi10", "start": "eval", "share": 0.1, "recipe_name": "semi", **common},
+        {
+            "measure": "semi10",
+            "start": "baseline/scratch",
+            "share": 0.1,
+            "recipe_name": "semi",
+            **common,
+        },
+    ]
+    figures = {
+        "eval/finetune/top1": 80.0,
+        "eval/semi10/top1": 60.0,
+        "baseline/scratch/semi10/top1": 40.0,
+        "eval/knn1/top1": 70.0,
+    }
+    about = ABOUT | {"linear": [], "knn": [1], "classifiers": classifiers}
+    shown = [" ".join(x.split()) for x in table(Evaluation(Path("x"), about, figures)).splitlines()]
+    assert shown[3] == "KNN k=1 fine-tuned top-1 10 % of labels top-1"
+    assert shown[5:7] == [
+        "trained from scratch, joint - - 40.0",
+        "pretrained encoder 70.0 80.0 60.0",
+    ]
+    assert shown[-2:] == [
+        "fine-tuned: ADAMW, rate 0.001, 20 epochs, augmented, last epoch",
+        "with few labels: ADAMW, rate 0.001, 20 epochs, augmented, last epoch",
+    ]
+
+
+def test_other_data_than_those_of_pretraining_are_named() -> None:
+    (caption, *_) = lines(trained_on={"dataset": "ntu60", "protocol": "xsub"})
+    assert caption.endswith("step 1200; pretrained on ntu60, xsub")
 
 
 def test_the_summary_holds_every_value() -> None:

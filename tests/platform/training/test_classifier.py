@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from skelray.platform.config import EvaluationConfig
 from skelray.platform.errors import UsageError
+from skelray.platform.evaluation.classifier_configs import recipe_of
 from skelray.platform.method import (
     Batch,
     Classifier,
@@ -24,7 +25,7 @@ from skelray.platform.method import (
 )
 from skelray.platform.optim import Optimiser, Schedule
 from skelray.platform.preprocessing import Preprocessing
-from skelray.platform.training.classifier import PHASE, ClassifierTraining, recipe_of
+from skelray.platform.training.classifier import PHASE, ClassifierTraining
 from tests.toys import DATA, QueueToy, ToyConfig, final_state, on_ranks, toy_batch, toy_loop
 
 RECIPE = EvalRecipe(
@@ -80,7 +81,7 @@ class LabelledToy(QueueToy):
 def training(recipe: EvalRecipe = RECIPE) -> ClassifierTraining:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return ClassifierTraining(LabelledToy(ToyConfig(), DATA), "joint", recipe)
+        return ClassifierTraining(LabelledToy(ToyConfig(), DATA), "joint", recipe, DATA.classes)
 
 
 def batch_of(label: list[int], ok: list[bool]) -> Batch:
@@ -149,6 +150,13 @@ def test_a_head_is_trained_on_an_encoder_that_stays_as_it_is(tmp_path: Path) -> 
     assert changed == {"network.head.weight", "network.head.bias"}
 
 
+def test_the_head_begins_as_the_recipe_says() -> None:
+    head = training().network.head
+    assert 0.01 < float(head.weight.std()) < 0.03 and not head.bias.any()
+    default = training(RECIPE.model_copy(update={"head_std": None})).network.head
+    assert default.bias.any()
+
+
 def classify(folder: Path) -> None:
     """Trains a classifier; for spawned ranks."""
     replace(toy_loop("queue", folder), method=training(SGD)).run()
@@ -184,6 +192,13 @@ def test_recipes_are_changed_field_by_field() -> None:
 
 
 def test_data_without_classes_have_no_classifier() -> None:
-    toy: Method = LabelledToy(ToyConfig(), replace(DATA, classes=None))
+    toy: Method = LabelledToy(ToyConfig(), DATA)
     with pytest.raises(UsageError, match="labels"):
-        ClassifierTraining(toy, "joint", RECIPE)
+        ClassifierTraining(toy, "joint", RECIPE, None)
+
+
+def test_classes_are_those_of_the_data_it_learns() -> None:
+    """Others than the method was built for, where an encoder is tried on other data."""
+    training = ClassifierTraining(LabelledToy(ToyConfig(), DATA), "joint", RECIPE, 9)
+    assert training.network.head.out_features == training.outputs["joint"] == 9
+    assert training.data == replace(DATA, classes=9)

@@ -1,4 +1,4 @@
-"""Fine-tuning as a user asks for it: beside what is trained from scratch, nothing lost by kills."""
+"""Classifiers as a user asks for them: fine-tuned, probed, with few labels, on other data."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def figures(home: Path) -> dict[str, float]:
 
 
 def weights(home: Path, start: str) -> dict[str, torch.Tensor]:
-    (folder,) = home.glob(f"runs/*/finetune/{start}-joint-*")
+    (folder,) = home.glob(f"runs/*/classifiers/finetune-{start}-joint-*")
     file = folder / f"checkpoints/step-{EPOCHS * STEPS:08d}/state.pt"
     state: dict[str, torch.Tensor] = torch.load(file, weights_only=True)["method"]
     return state
@@ -51,7 +51,7 @@ def test_a_finetuning_goes_on_where_it_was_killed(tmp_path: Path) -> None:
     _check_mlflow(whole)
 
     commands.run_and_kill(
-        killed, *COMMAND, when=lambda: any(killed.glob("runs/*/finetune/*/checkpoints/step-*"))
+        killed, *COMMAND, when=lambda: any(killed.glob("runs/*/classifiers/*/checkpoints/step-*"))
     )
     again = commands.run(killed, *COMMAND)
     assert again.returncode == 0, again.stderr
@@ -91,7 +91,7 @@ def _check_mlflow(home: Path) -> None:
     ]
     parent = runs["pretrain"]
     assert parent.data.metrics["eval/finetune/top1"] == figures(home)["eval/finetune/top1"]
-    assert {run.data.tags["start"] for run in children} == {"eval", "baseline/scratch"}
+    assert {run.data.tags["start"] for run in children} == {"pretrained", "scratch"}
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
     for child in children:
         assert child.info.status == "FINISHED"
@@ -101,3 +101,51 @@ def _check_mlflow(home: Path) -> None:
         assert len(losses) == EPOCHS
     models = client.search_logged_models([experiment.experiment_id])
     assert len(models) == 3
+
+
+def test_probes_few_labels_and_another_split_of_the_recordings(tmp_path: Path) -> None:
+    quick = ("method.epochs=1", "training.threads=1", "evaluation.pictures=false")
+    asked = (
+        "evaluation.linear=[published]",
+        "evaluation.recipes.linear={augment: true, epochs: 2, batch: 16, test_every: 1}",
+        "evaluation.semi.joint=[0.25]",
+        "evaluation.recipes.semi={epochs: 2, batch: 4}",
+    )
+    done = commands.run(tmp_path, *commands.TINY, *quick, *asked)
+    assert done.returncode == 0, done.stderr
+    known = figures(tmp_path)
+    starts = {"pretrained": "eval", "random": "baseline/random"}
+    for start, prefix in starts.items():
+        (folder,) = tmp_path.glob(f"runs/*/classifiers/linear-{start}-joint-*")
+        assert known[f"{prefix}/linear/top1_best"] >= known[f"{prefix}/linear/top1"] >= 0
+        begun = torch.load(origin(folder), weights_only=True)["method"]
+        trained = torch.load(newest(folder), weights_only=True)["method"]
+        for name, value in trained.items():  # frozen, statistics too
+            if name.startswith("network.encoder."):
+                own = name.replace("network.encoder.", "streams.0.encoder.")
+                assert torch.equal(begun[own], value), name
+    for start, prefix in (("pretrained", "eval"), ("scratch", "baseline/scratch")):
+        (folder,) = tmp_path.glob(f"runs/*/classifiers/semi25-{start}-joint-*")
+        assert len((folder / "recordings.txt").read_text().split()) == 12
+        assert 0 <= known[f"{prefix}/semi25/top1"] <= 100
+    assert "25 % of labels top-1" in done.stdout
+
+    (run,) = (tmp_path / "runs").iterdir()
+    command = ("evaluate", run.name, "data.protocol=xview", "evaluation.linear=[fast]")
+    moved = commands.skelray(tmp_path, *command, "evaluation.semi={}")
+    assert moved.returncode == 0, moved.stderr
+    assert "protocol xview, step 6; pretrained on synthetic, xsub" in moved.stdout
+    (file,) = run.glob("transfer/synthetic-xview-*/evaluations/step-*.json")
+    assert "eval/linear_fast/top1" in json.loads(file.read_text())["figures"]
+    assert figures(tmp_path) == known
+
+
+def origin(folder: Path) -> Path:
+    """The weights that a classifier began with."""
+    about = json.loads((newest(folder).parent / "checkpoint.json").read_text())
+    return Path(about["config"]["classifier"]["checkpoint"]) / "state.pt"
+
+
+def newest(folder: Path) -> Path:
+    """A classifier's last weights."""
+    return sorted(folder.glob("checkpoints/step-*"))[-1] / "state.pt"
