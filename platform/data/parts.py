@@ -9,7 +9,6 @@ import numpy as np
 
 from skelray.platform.dataset import Protocol
 from skelray.platform.errors import DataError, UsageError
-from skelray.platform.method import key_of
 
 Part = Literal["train", "test", "holdout"]
 
@@ -57,23 +56,6 @@ def rows_of(index: Mapping[str, np.ndarray], protocol: Protocol, part: Part) -> 
             f"{'of its classes ' if protocol.classes else ''}has a fitting {protocol.field}"
         )
     return rows.astype(np.int64)
-
-
-def few_of_each_class(
-    index: Mapping[str, np.ndarray], rows: np.ndarray, share: float
-) -> np.ndarray:
-    """The rows, in their order, that keep their labels where a `share` of each class does.
-
-    At least one of every class. Which ones is a function of the sample ids alone, equal for all
-    seeds, methods, machines and numbers of workers; a smaller share lies inside a larger one.
-    """
-    place = np.array([key_of("few labels", id_) for id_ in index["id"][rows]])
-    kept = []
-    for label in np.unique(index["label"][rows]):
-        (own,) = np.nonzero(index["label"][rows] == label)
-        kept.append(own[place[own].argsort()][: max(1, round(share * len(own)))])
-    few: np.ndarray = rows[np.sort(np.concatenate(kept))]
-    return few
 
 
 def _among(column: np.ndarray, values: Set[int] | Set[str]) -> np.ndarray:

@@ -10,7 +10,8 @@ import torch
 from skelray.platform import registry
 from skelray.platform.config import ClassifierSettings, RunConfig
 from skelray.platform.data.clip_loading import require_frames
-from skelray.platform.data.parts import Part, few_of_each_class
+from skelray.platform.data.few_labels import few_labels
+from skelray.platform.data.parts import Part
 from skelray.platform.data.source import Source
 from skelray.platform.errors import DataError, UsageError
 from skelray.platform.evaluation.classifier_configs import classifier_configs
@@ -54,7 +55,7 @@ def _check_classifier(
     if not len(rows):
         return  # nothing is trained then
     if asked.share < 1:
-        rows = few_of_each_class(index, rows, asked.share)
+        rows = few_labels(source, index, rows, asked.share)
     batch = asked.recipe.batch
     if asked.recipe.last == "drop" and len(rows) < batch:
         raise UsageError(

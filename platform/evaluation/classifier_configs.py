@@ -94,10 +94,10 @@ def _asked(config: RunConfig, outputs: Sequence[str]) -> Iterator[ClassifierSett
     for output, shares in asked.semi.items():
         for share in shares:
             for start in (PRETRAINED, SCRATCH) if asked.baselines else (PRETRAINED,):
-                yield settings("semi", start, output, few_labels(share), share)
+                yield settings("semi", start, output, named(share), share)
 
 
-def few_labels(share: float) -> str:
+def named(share: float) -> str:
     """What is measured with that share of the labels: semi1, semi10 and so on."""
     return f"semi{100 * share:g}"
 

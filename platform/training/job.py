@@ -13,8 +13,8 @@ import torch
 from skelray.platform import distributed
 from skelray.platform.config import ClassifierConfig, RunConfig
 from skelray.platform.data.clip_loading import ClipData, ClipLoader
+from skelray.platform.data.few_labels import few_labels
 from skelray.platform.data.loading import ResidentLoader, Sampling
-from skelray.platform.data.parts import few_of_each_class
 from skelray.platform.data.source import Source
 from skelray.platform.method import Method, Phase, key_of
 from skelray.platform.training.build import DATA_SPEC, build_method
@@ -113,7 +113,7 @@ def phase_rows(
     if phase.labels:
         rows = rows[index["label"][rows] >= 0]
     if isinstance(config, ClassifierConfig) and config.classifier.share < 1:
-        rows = few_of_each_class(index, rows, config.classifier.share)
+        rows = few_labels(source, index, rows, config.classifier.share)
     return rows
 
 
