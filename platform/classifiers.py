@@ -17,7 +17,7 @@ from skelray.platform.evaluation.baselines import random_checkpoint
 from skelray.platform.evaluation.classifier_configs import classifier_configs
 from skelray.platform.evaluation.features import extract
 from skelray.platform.evaluation.labelled import accuracies
-from skelray.platform.evaluation.results import PRETRAINED, RANDOM, SCRATCH, Evaluation
+from skelray.platform.evaluation.results import PRETRAINED, RANDOM, Evaluation
 from skelray.platform.evaluation.scores import Scores
 from skelray.platform.method import Method
 from skelray.platform.tracking.provenance import git_tags
@@ -32,7 +32,6 @@ from skelray.platform.training.lock import only_one
 from skelray.platform.training.metrics import MetricsFile
 from skelray.platform.training.ray_train import train
 
-_BEGAN = {PRETRAINED: "pretrained", RANDOM: "random", SCRATCH: "scratch"}
 PARENT = "mlflow.parentRunId"  # by which MLflow's pages nest runs
 
 
@@ -61,10 +60,9 @@ def train_classifiers(
         starts[RANDOM] = random_checkpoint(config, source, method.data, folder)
     for one in classifier_configs(config, tuple(method.outputs), starts):
         settings = one.classifier
-        began = _BEGAN[settings.start]
-        name = f"{settings.measure}-{began}-{settings.output}-{one.identity(source.version)}"
-        own = paths.classifiers(folder) / name
-        described = {**tags, "stage": settings.measure, "output": settings.output, "start": began}
+        own = paths.classifiers(folder) / f"{settings.title}-{one.identity(source.version)}"
+        described = {**tags, "stage": settings.measure, "output": settings.output}
+        described["start"] = settings.began
         described["configuration"] = one.identity(source.version, seeded=False)
         described |= {PARENT: parent} if parent else {}
         with only_one(own, "run"), Tracker.open(own, config=one, tags=described) as tracker:

@@ -58,6 +58,8 @@ class EvaluationConfig(_Section):
 
     linear: tuple[str, ...] = ("published",)  # recipes: published, fast, logistic
     knn: tuple[int, ...] = (1, 20)
+    retrieval: tuple[int, ...] = (1, 5, 10)  # ranks k of r<k>; empty: no retrieval
+    clustering: bool = True
     finetune: tuple[str, ...] = ()  # outputs whose encoder is trained on with labels
     scratch: tuple[str, ...] = ()  # outputs whose encoder is trained so from initial weights
     # output -> shares of the labels with which its encoder is trained on, such as 0.01 and 0.1
@@ -123,6 +125,16 @@ class ClassifierSettings(_Section):
     trained_on: dict[str, Any] = {}  # the method's DataSpec; empty: that of the data
     checkpoint: str = ""  # whose weights it begins with; empty: the initial ones
     checkpoint_hash: str = ""
+
+    @property
+    def began(self) -> str:
+        """With which weights: pretrained, random, scratch."""
+        return "pretrained" if self.start == "eval" else self.start.rpartition("/")[2]
+
+    @property
+    def title(self) -> str:
+        """What is trained, such as finetune-pretrained-joint."""
+        return f"{self.measure}-{self.began}-{self.output}"
 
 
 class ClassifierConfig(RunConfig):

@@ -31,12 +31,15 @@ from skelray.platform.evaluation.features import RAW as RAW_OUTPUT
 from skelray.platform.evaluation.features import Features, extract, raw_features
 from skelray.platform.evaluation.probes import (
     TSNE,
+    Clustering,
     FastLinear,
     LinearProbe,
     Logistic,
     Measurement,
     NearestNeighbours,
     PublishedLinear,
+    Representation,
+    Retrieval,
     Split,
 )
 from skelray.platform.evaluation.results import PRETRAINED, RANDOM, RAW
@@ -154,7 +157,7 @@ class Plan:
             probes: Iterable[LinearProbe] = self._linear(pictured)
             if prefix == PRETRAINED:  # what late fusion reads
                 probes = (replace(p, tables=frozenset({f"{p.name}/scores"})) for p in probes)
-            measurements: list[Measurement] = [*probes, *self._neighbours()]
+            measurements: list[Measurement] = [*probes, *self._neighbours(), *self._unsupervised()]
             if pictured:
                 measurements.append(TSNE())
             yield Row(own, partial(encoder.split, output), measurements)
@@ -180,6 +183,16 @@ class Plan:
     def _neighbours(self) -> list[Measurement]:
         ks = self.config.evaluation.knn
         return [NearestNeighbours(ks=ks)] if ks else []
+
+    def _unsupervised(self) -> list[Measurement]:
+        """What learns nothing from labels, of encoders."""
+        asked = self.config.evaluation
+        measurements: list[Measurement] = [Representation()]
+        if asked.retrieval:
+            measurements.append(Retrieval(ks=asked.retrieval))
+        if asked.clustering:
+            measurements.append(Clustering(seed=self.config.seed))
+        return measurements
 
     def _raw(self) -> Split:
         parts = {part: raw_features(self.source, self.method, part) for part in PARTS}

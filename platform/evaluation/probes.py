@@ -6,6 +6,7 @@ measurement runs, so that one whose results are there is left out.
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,13 +16,18 @@ import numpy as np
 from torch import Tensor
 
 from skelray.platform.evaluation import pictures
+from skelray.platform.evaluation.clustering import clustering
 from skelray.platform.evaluation.knn import knn
 from skelray.platform.evaluation.labelled import ClassifierResult, Labelled
 from skelray.platform.evaluation.linear import LinearResult, published_linear
 from skelray.platform.evaluation.linear_fast import FastLinearResult, fast_linear
 from skelray.platform.evaluation.logistic import logistic_regression
+from skelray.platform.evaluation.representation import COLLAPSED, collapsed, representation
+from skelray.platform.evaluation.retrieval import retrieval
 from skelray.platform.evaluation.scores import Scores
 from skelray.platform.method import EvalRecipe
+
+_LOG = logging.getLogger(__name__)
 
 Value = float | Path
 Place = Callable[[str], Path]
@@ -141,6 +147,52 @@ class NearestNeighbours(Measurement):
         for k, figures in knn(split.train, split.test, self.ks).items():
             for name, value in figures.items():
                 yield f"knn{k}/{name}", value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrieval(Measurement):
+    """`retrieval`: the training part ranked by similarity to each recording of the test part."""
+
+    ks: tuple[int, ...]
+    figures: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Names the figures."""
+        names = ("map", *(f"r{k}" for k in self.ks))
+        object.__setattr__(self, "figures", frozenset(f"retrieval/{name}" for name in names))
+
+    def __call__(self, split: Split, place: Place) -> Iterator[tuple[str, Value]]:
+        """Ranks."""
+        for name, value in retrieval(split.train, split.test, self.ks).items():
+            yield f"retrieval/{name}", value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clustering(Measurement):
+    """`cluster`: how well groups of the test part are classes."""
+
+    seed: int
+    figures: frozenset[str] = frozenset(f"cluster/{name}" for name in ("nmi", "ari", "accuracy"))
+
+    def __call__(self, split: Split, place: Place) -> Iterator[tuple[str, Value]]:
+        """Groups."""
+        for name, value in clustering(split.test, self.seed).items():
+            yield f"cluster/{name}", value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Representation(Measurement):
+    """`repr`: rank and spread of the test part's features; a warning where they have collapsed."""
+
+    figures: frozenset[str] = frozenset(f"repr/{name}" for name in ("rankme", "uniformity", "std"))
+
+    def __call__(self, split: Split, place: Place) -> Iterator[tuple[str, Value]]:
+        """Looks at the features alone."""
+        found = representation(split.test.features)
+        if collapsed(found):
+            _LOG.warning("%s: the features have collapsed: %s", split.title, COLLAPSED)
+        for name, value in found.items():
+            yield f"repr/{name}", value
 
 
 @dataclass(frozen=True, kw_only=True)

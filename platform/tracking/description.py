@@ -12,7 +12,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 
 from skelray.platform import paths
-from skelray.platform.config import RunConfig
+from skelray.platform.config import ClassifierConfig, RunConfig
 from skelray.platform.tracking import provenance
 from skelray.platform.tracking.run_file import CONFIG, ENVIRONMENT, Description
 
@@ -24,11 +24,16 @@ def describe(config: RunConfig, given: Mapping[str, str]) -> Description:
     name ends in the first six letters of its id, for which the tag `data_version` is needed.
     """
     own = config.identity(given.get("data_version", ""))[:6]
-    # imported weights are not those that the same configuration trains
-    ending = f"imported-{given['configuration'][:6]}" if given.get("stage") == "import" else own
+    name, stage = f"{config.name}-{own}", given.get("stage")
+    if stage == "import":  # not the weights that the same configuration trains
+        name = f"{config.name}-imported-{given['configuration'][:6]}"
+    if stage == "transfer":
+        name = f"{config.name}-transfer-{own}"
+    if isinstance(config, ClassifierConfig):
+        name = f"{config.name}-{config.classifier.title}-{own}"
     return Description(
         experiment=f"{config.data.dataset}_{config.data.protocol}",
-        name=f"{config.name}-{ending}",
+        name=name,
         params=_parameters(config),
         tags=_tags(config, given),
     )

@@ -45,8 +45,11 @@ def test_a_finetuning_goes_on_where_it_was_killed(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     done = commands.run(whole, *COMMAND)
     assert done.returncode == 0, done.stderr
-    assert "fine-tuning joint from step-00000006: 12 epochs, global batch 8" in done.stdout
-    assert "training joint from scratch: 12 epochs" in done.stdout
+    assert (
+        "fine-tuning joint from step-00000006: 48 recordings, 12 epochs, global batch 8"
+        in done.stdout
+    )
+    assert "training joint from scratch: 48 recordings, 12 epochs" in done.stdout
     _check_table(done.stdout, figures(whole))
     _check_mlflow(whole)
 
@@ -108,7 +111,7 @@ def test_probes_few_labels_and_another_split_of_the_recordings(tmp_path: Path) -
     asked = (
         "evaluation.linear=[published]",
         "evaluation.recipes.linear={augment: true, epochs: 2, batch: 16, test_every: 1}",
-        "evaluation.semi.joint=[0.25]",
+        "evaluation.semi.joint=[0.6]",
         "evaluation.recipes.semi={epochs: 2, batch: 4}",
     )
     done = commands.run(tmp_path, *commands.TINY, *quick, *asked)
@@ -125,10 +128,11 @@ def test_probes_few_labels_and_another_split_of_the_recordings(tmp_path: Path) -
                 own = name.replace("network.encoder.", "streams.0.encoder.")
                 assert torch.equal(begun[own], value), name
     for start, prefix in (("pretrained", "eval"), ("scratch", "baseline/scratch")):
-        (folder,) = tmp_path.glob(f"runs/*/classifiers/semi25-{start}-joint-*")
-        assert len((folder / "recordings.txt").read_text().split()) == 12
-        assert 0 <= known[f"{prefix}/semi25/top1"] <= 100
-    assert "25 % of labels top-1" in done.stdout
+        (folder,) = tmp_path.glob(f"runs/*/classifiers/semi60-{start}-joint-*")
+        names = (folder / "recordings.txt").read_text().split()
+        assert len(names) == 32  # two of each class's three
+        assert 0 <= known[f"{prefix}/semi60/top1"] <= 100
+    assert "60 % of labels top-1" in done.stdout
 
     (run,) = (tmp_path / "runs").iterdir()
     command = ("evaluate", run.name, "data.protocol=xview", "evaluation.linear=[fast]")

@@ -52,7 +52,13 @@ def method(config: RunConfig) -> Method:
 def save(tmp_path: Path, config: RunConfig, method: Method) -> Callable[..., Checkpoint]:
     """Writes the checkpoint of a step into the run folder, with weights unlike the initial ones."""
 
-    def write(step: int, folder: Path = tmp_path, *, finished: bool = False) -> Checkpoint:
+    ended: dict[str, str] = {}
+
+    def write(
+        step: int, folder: Path = tmp_path, *, finished: bool = False, ends: str = ""
+    ) -> Checkpoint:
+        if ends:
+            ended[ends] = checkpoint.name_of(step)
         with torch.no_grad():
             for parameter in method.parameters():
                 parameter.add_(0.01 * step)
@@ -61,7 +67,7 @@ def save(tmp_path: Path, config: RunConfig, method: Method) -> Callable[..., Che
         return checkpoint.save(
             folder / "checkpoints",
             state={"method": method.state_dict()},
-            about={**about, "step": step, "progress": {}, "finished": finished},
+            about={**about, "step": step, "progress": {"ended": ended}, "finished": finished},
             keep=2,
         )
 

@@ -37,6 +37,32 @@ def test_model_comes_back_with_its_weights(
         assert torch.equal(loaded.features(views, [name])[name], features)
 
 
+def test_the_ends_of_phases_become_models_too(
+    client: MlflowClient,
+    tmp_path: Path,
+    config: RunConfig,
+    method: Method,
+    save: Callable[..., Checkpoint],
+) -> None:
+    save(10, ends="masked")
+    between = {name: value.clone() for name, value in method.state_dict().items()}
+    save(20)
+    last = save(30, ends="contrast", finished=True)
+    with Tracker.open(tmp_path, config=config, tags={}) as tracker:
+        tracker.log_model(method, last, {"eval/knn1/top1": 50.0})
+    assert tracker.run_id is not None
+    run = client.get_run(tracker.run_id)
+    models = {
+        model.name.removeprefix(f"{run.info.run_name}-"): model
+        for model in client.search_logged_models([run.info.experiment_id])
+        if model.source_run_id == tracker.run_id
+    }
+    assert set(models) == {"masked-step10", "step30"}
+    assert models["masked-step10"].metrics is None
+    loaded = load_model(f"models:/{models['masked-step10'].model_id}").state_dict()
+    assert [name for name in between if not torch.equal(between[name], loaded[name])] == []
+
+
 def test_missing_model_is_one_clear_line() -> None:
     with pytest.raises(CheckpointError, match="models:/m-nothing cannot be read from sqlite"):
         load_model("models:/m-nothing")
