@@ -68,7 +68,16 @@ def test_evaluation_from_checkpoint_to_table(
     knn = {f"{row}/knn{k}/{name}" for row in rows for k in (1, 5) for name in both}
     fast = {f"{row}/linear_fast/{name}" for row in rows for name in (*all_three, "lr")}
     published = {f"{r}/linear/{n}" for r in rows[:4] for n in (*all_three, "top1_best")}
-    assert evaluation.figures.keys() == knn | fast | published
+    unlearnt = (
+        *("cluster/nmi", "cluster/ari", "cluster/accuracy"),
+        *("retrieval/map", "retrieval/r1", "retrieval/r5", "retrieval/r10"),
+        *("repr/rankme", "repr/uniformity", "repr/std"),
+    )
+    further = {f"{row}/{name}" for row in rows[:4] for name in unlearnt}
+    assert evaluation.figures.keys() == knn | fast | published | further
+    for row in rows[:2]:
+        nearest = evaluation.figures[f"{row}/retrieval/r1"]
+        assert nearest == pytest.approx(evaluation.figures[f"{row}/knn1/top1"])
     assert evaluation.figures["baseline/raw/linear_fast/top1"] > 60
     assert evaluation.figures["eval/linear/top1"] > 40
     assert [picture.stem for picture in evaluation.pictures] == [
