@@ -52,16 +52,24 @@ class Evaluation:
         """
         if not path.exists():
             return cls(path, dict(about))
+        before = cls.read(path)
+        decides = ("checkpoint_hash", "first_output")
+        if any(before.about.get(key) != about[key] for key in decides):
+            return cls(path, dict(about))
+        figures, files = before.figures, before.files
+        if before.about.get("recipe") != about.get("recipe"):
+            figures, files = _without_linear(figures), _without_linear(files)
+        return cls(path, dict(about), figures, files)
+
+    @classmethod
+    def read(cls, path: Path) -> Evaluation:
+        """What was measured; DataError where the file is damaged."""
         try:
             tree = json.loads(path.read_text(encoding="utf-8"))
-            decides = ("checkpoint_hash", "first_output")
-            same = all(tree["about"][key] == about[key] for key in decides)
-            known = (tree["figures"], tree.get("files", {})) if same else ({}, {})
-            if tree["about"].get("recipe") != about.get("recipe"):
-                known = _without_linear(known[0]), _without_linear(known[1])
-        except (json.JSONDecodeError, KeyError, TypeError):
+            figures, files = dict(tree["figures"]), dict(tree.get("files", {}))
+            return cls(path, dict(tree["about"]), figures, files)
+        except (json.JSONDecodeError, KeyError, TypeError, ValueError):
             raise DataError(f"{path} is damaged: delete it to evaluate again") from None
-        return cls(path, dict(about), *known)
 
     @property
     def folder(self) -> Path:
