@@ -21,7 +21,7 @@ def projector(*widths: int, norm: bool = False) -> nn.Sequential:
         layers.append(nn.Linear(before, after))
         layers.extend([nn.BatchNorm1d(after)] if norm else [])
         layers.append(nn.ReLU())
-    return nn.Sequential(*layers, nn.Linear(*widths[-2:]))
+    return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
 
 
 class MeanLogits(nn.Module):

@@ -20,6 +20,7 @@ from skelray.platform.errors import UsageError
 from skelray.platform.method import Batch, DataSpec, Draws, Ragged, Step
 from skelray.platform.nn.batch_norm import synchronise_batch_norm
 from skelray.platform.skeleton.specs import KINECT_V1, KINECT_V2
+from skelray.platform.training.step import Stepper
 from tests.methods.umurl.published import NOW
 from tests.toys import on_ranks
 
@@ -201,6 +202,21 @@ def test_under_autocast_the_loss_is_of_float32_unless_asked(half: bool) -> None:
     )
     error = abs(step.terms["covariance"].item() / exact.item() - 1)
     assert (1e-5 < error < 1e-2) if half else error < 1e-5
+
+
+def test_a_step_in_fp16_as_published() -> None:
+    """Its scaler leaves out steps until it has found the scale of so small a batch."""
+    method, batch = build(), recordings(DATA, 20, 30, 12, 40)
+    (phase,) = method.phases()
+    assert phase.precision == "fp16"
+    stepper = Stepper(method, phase, seed=0, device=torch.device("cpu"), ddp=False)
+    before = {name: value.clone() for name, value in method.named_parameters()}
+    figures = stepper.run([batch], NOW)
+    while not figures["train/grad_norm"].isfinite():
+        assert figures["train/loss"].isfinite() and stepper.scaler.get_scale() >= 1
+        figures = stepper.run([batch], NOW)
+    for name, value in method.named_parameters():
+        assert value.isfinite().all() and not torch.equal(value, before[name]), name
 
 
 def trained(method: UmURL, views: dict[str, Tensor], network: nn.Module) -> dict[str, Any]:
