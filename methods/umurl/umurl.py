@@ -89,16 +89,21 @@ class UmURL(Method):
     def views(self, batch: Batch, draws: Draws, progress: Progress) -> Views:
         """Independent views (N, C, T, V, M) of the joints: one for each stream, one to be fused."""
         names = PAIR if self.config.objective == "baseline" else (*STREAMS, FUSED)
-        return {name: self._augmented(batch, draws, name) for name in names}
+        return self._augmented(batch, draws, names)
 
-    def _augmented(self, batch: Batch, draws: Draws, tag: str) -> Tensor:
+    def _augmented(self, batch: Batch, draws: Draws, names: Sequence[str]) -> Views:
         config, recordings = self.config, batch.skeletons[FIELD]
         start, count = random_crop(
-            draws, tag, recordings.length, low=config.crop, shortest=config.frames
+            draws,
+            FIELD,
+            recordings.length,
+            low=config.crop,
+            shortest=config.frames,
+            crops=(len(names),),
         )
-        x = crop_resize(recordings, start, count, config.frames)
         corrupted = round(config.corrupted * self.data.skeleton.n_joints)
-        return shear_or_corrupt(draws, tag, x, corrupted=corrupted)
+        x = crop_resize(recordings, start, count, config.frames)
+        return dict(zip(names, shear_or_corrupt(draws, FIELD, x, corrupted=corrupted), strict=True))
 
     def forward(self, views: Views, progress: Progress) -> Step:
         """Consistency of the projections, and the variance and covariance of each of them."""
@@ -144,7 +149,7 @@ class UmURL(Method):
     def eval_views(self, batch: Batch, output: str, draws: Draws | None = None) -> Views:
         """The whole recording, resized, or a view as in pretraining."""
         if draws is not None:
-            return {output: self._augmented(batch, draws, "evaluation")}
+            return self._augmented(batch, draws, [output])
         whole = batch.skeletons[FIELD]
         start = torch.zeros_like(whole.length)
         return {output: crop_resize(whole, start, whole.length, self.config.frames)}
