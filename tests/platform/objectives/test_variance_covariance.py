@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from skelray.platform import distributed
 from skelray.platform.objectives.variance_covariance import variance_covariance
@@ -98,9 +99,11 @@ def on_this_rank(folder: Path) -> None:
     """Values, and the gradient that DDP would average."""
     whole = projections(10, 6)
     mine = whole.chunk(WORLD, dim=1)[distributed.rank()].clone().requires_grad_()
-    loss = loss_of(mine)
-    loss.sum().backward()
-    found = {"loss": loss.detach(), "gradient": mine.grad}
+    with FlopCounterMode(display=False) as counted:
+        loss = loss_of(mine)
+        loss.sum().backward()
+    flops = torch.tensor(counted.get_total_flops())
+    found = {"loss": loss.detach(), "gradient": mine.grad, "flops": flops}
     torch.save(found, folder / f"{distributed.rank()}.pt")
 
 
@@ -112,6 +115,8 @@ def test_two_ranks_equal_one(tmp_path: Path) -> None:
     loss.sum().backward()
     for found in ranks:
         torch.testing.assert_close(found["loss"], loss.detach(), rtol=1e-12, atol=1e-12)
+        # a rank's products are of its own rows alone, forward and backward, three sets
+        assert found["flops"] == 2 * 3 * (2 * (10 // WORLD) * 10 * 6)
     # DDP's mean over ranks divides each rank's by their number
     gradient = torch.cat([found["gradient"] for found in ranks], dim=1) / WORLD
     torch.testing.assert_close(gradient, z.grad, rtol=1e-12, atol=1e-12)
