@@ -1,7 +1,7 @@
 """One encoder for joints, bones and motion, each alone or all fused in front of it.
 
-Source: HuiGuanLab/UmURL, umurl.py. Shapes: N clips, C coordinates, T
-frames, V joints, M persons, L tokens, D the width of a token.
+Source: HuiGuanLab/UmURL, umurl.py. Shapes: N clips, C coordinates, T frames, V joints, M persons, L
+tokens, D the width of a token.
 """
 
 from __future__ import annotations
