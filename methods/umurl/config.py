@@ -48,14 +48,16 @@ class UmURLConfig(MethodConfig):
         return self
 
 
-# for sets of about a thousand recordings on two cores
+# for sets of about a thousand recordings on two cores: what counts there is the number of steps,
+# hence small batches
 SMALL: dict[str, Any] = {
     "frames": 32,
     "dim": 128,
     "projection_dim": 512,
     "epochs": 40,
-    "batch": 64,
+    "batch": 32,
     "last": "drop",
+    "lr": 1e-3,
     "milestones": (0.8,),
     "precision": "float32",
 }
