@@ -1,9 +1,10 @@
-"""SkeletonCLR's step on one device, against its roofline: `python benchmarks/device_step.py`.
+"""A skeleton method's step on one device, against its roofline: `python benchmarks/device_step.py`.
 
-Needs neither Ray nor data. For each precision, compiled or not: samples per second, the FLOPs and
-bytes of a step (counted operator by operator, as they are called: compiled graphs move less), how
-long a device at its measured peak would take for them (the longer of arithmetic and memory), the
-share of that in the time taken, and the operators that take longest.
+Needs neither Ray nor data. SkeletonCLR's, or another's: `dim=512 --method umurl --batch 16`, with
+settings of the method. For each precision, compiled or not: samples per second, the FLOPs and bytes
+of a step (counted operator by operator, as they are called: compiled graphs move less), how long a
+device at its measured peak would take for them (the longer of arithmetic and memory), the share of
+that in the time taken, and the operators that take longest.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from training_step import clips
 
 from skelray.datasets.ntu.dataset import NTU60
-from skelray.methods.crossclr.skeletonclr import SkeletonCLR, SkeletonCLRConfig
 from skelray.platform.estimate import made_up_batch
 from skelray.platform.method import DataSpec, Progress
+from skelray.platform.registry import load_method
 from skelray.platform.skeleton.specs import KINECT_V2
 from skelray.platform.training.allocation import keep_freed_memory
 from skelray.platform.training.step import Stepper
@@ -86,14 +87,10 @@ class Device:
 
 def step_of(device: Device, given: argparse.Namespace, precision: str) -> Stepper:
     """A stepper with a new network."""
-    config = SkeletonCLRConfig(
-        batch=given.batch,
-        channels=given.channels,
-        frames=given.frames,
-        dropout=given.dropout,
-        precision=precision,
-    )
-    method = SkeletonCLR(config, DataSpec(skeleton=KINECT_V2, persons=2, coordinates=3))
+    kind = load_method(given.method)
+    settings = dict(setting.split("=", 1) for setting in given.settings)
+    config = kind.Config(batch=given.batch, precision=precision, **settings)
+    method = kind(config, DataSpec(skeleton=KINECT_V2, persons=2, coordinates=3))
     method.to(device.device)
     return Stepper(method, method.phases()[0], seed=0, device=device.device, ddp=False)
 
@@ -119,7 +116,8 @@ def report(
     phase = stepper.phase
     made_up = made_up_batch(stepper.method, NTU60, phase.name, given.batch)
     ((field, ragged),) = made_up.skeletons.items()
-    frames = clips(given.batch, given.frames).permute(0, 2, 4, 3, 1).flatten(0, 1).contiguous()
+    frames = clips(given.batch, len(ragged.frames) // given.batch)
+    frames = frames.permute(0, 2, 4, 3, 1).flatten(0, 1).contiguous()
     batch = replace(made_up, skeletons={field: replace(ragged, frames=frames)}).to(device.device)
     progress = Progress(
         phase=phase.name, epoch=0, epochs=1, step=0, step_in_epoch=0, steps_per_epoch=1
@@ -161,10 +159,9 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("settings", nargs="*", help="of the method, as frames=50")
+    parser.add_argument("--method", default="skeletonclr")
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--channels", type=int, default=16)
-    parser.add_argument("--frames", type=int, default=50)
-    parser.add_argument("--dropout", type=float, default=0.5)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--operators", type=int, default=8)
     parser.add_argument("--precisions", nargs="+", default=["float32", "bf16"], choices=TYPES)

@@ -21,6 +21,7 @@ STORED = HERE / "ratios.json"
 SCRIPTS = (
     "training_step.py",
     "streams.py",
+    "views.py",
     "probes.py",
     "prepare.py",
     "clips.py",

@@ -97,6 +97,32 @@ def sum_over_ranks(value: Tensor) -> Tensor:
     return total
 
 
+class _SumForCommonLoss(Function):
+    """A sum over ranks whose gradient is the same on all of them."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        total = value.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient * world_size()
+
+
+def sum_for_common_loss(value: Tensor) -> Tensor:
+    """The sum over all ranks, of which every rank then computes the same loss.
+
+    It equals `sum_over_ranks`, but nothing is sent on the way back: as the ranks' gradients are
+    equal, their sum is this rank's times their number, which DDP's mean divides away.
+    """
+    if world_size() == 1:
+        return value
+    total: Tensor = _SumForCommonLoss.apply(value)
+    return total
+
+
 def mean_over_ranks(value: Tensor) -> Tensor:
     """The mean over all ranks, without gradient."""
     if world_size() == 1:

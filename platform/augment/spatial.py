@@ -31,13 +31,23 @@ def shear(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
 def transform_joints(x: Tensor, joints: Tensor, matrix: Tensor) -> Tensor:
     """Some joints' points p become matrix^T p, alike at all frames and persons.
 
+    Written as sums, which neither autocast nor TF32 rounds; fast where joints lie side by side in
+    memory, as `crop_resize` leaves them.
+
     Args:
         x: (N, C, T, V, M).
         joints: (N, V) bool, those that are changed.
         matrix: (N, C, C); zeros put the joints at the origin.
     """
-    moved = (matrix.mT @ x.flatten(2)).view(x.shape)
-    return torch.where(joints[:, None, None, :, None], moved, x)
+    n, coordinates, _, count, persons = x.shape
+    still = torch.eye(coordinates, dtype=x.dtype, device=x.device)[..., None, None]
+    chosen = joints.view(n, 1, 1, 1, count).expand(-1, -1, -1, persons, -1)
+    each = torch.where(chosen, matrix[..., None, None], still)  # (N, C before, C after, M, V)
+    each = each.mT[:, :, :, None]
+    moved = torch.mul(x[:, :1], each[:, 0], out=torch.empty_like(x))
+    for before in range(1, coordinates):
+        moved.addcmul_(x[:, before : before + 1], each[:, before])
+    return moved
 
 
 def shear_or_corrupt(draws: Draws, tag: str, x: Tensor, *, corrupted: int = 15) -> Tensor:
@@ -49,23 +59,28 @@ def shear_or_corrupt(draws: Draws, tag: str, x: Tensor, *, corrupted: int = 15) 
     Args:
         draws: of `TAG/shear` (N, 6) in row-major order, `TAG/branch` and `TAG/zero` (N,), below a
             half a shear and zeros, `TAG/joints` (N, V) a permutation whose first are corrupted,
-            `TAG/matrix` (N, 3, 3).
-        tag: of this view.
-        x: (N, 3, T, V, M).
+            `TAG/matrix` (N, 3, 3); for K views with K behind N.
+        tag: of this view, or of these.
+        x: (N, 3, T, V, M), or (K, N, 3, T, V, M), K views of each sample.
         corrupted: how many joints.
 
     Source: fmthoker/skeleton-contrast, feeder/augmentations.py (pose_augmentation,
     joint_courruption).
     """
-    n, joints = len(x), x.shape[3]
-    sheared = draws.uniform(f"{tag}/branch") < 0.5
-    zero = draws.uniform(f"{tag}/zero") < 0.5
-    matrix = draws.uniform(f"{tag}/matrix", 3, 3, low=-1.0, high=1.0)
+    views, joints = x.shape[:-5], x.shape[-2]
+
+    def of_each(drawn: Tensor) -> Tensor:
+        """(N, *views, …) to (views · N, …)."""
+        return drawn.movedim(0, len(views)).flatten(0, len(views))
+
+    sheared = of_each(draws.uniform(f"{tag}/branch", *views) < 0.5)
+    zero = of_each(draws.uniform(f"{tag}/zero", *views) < 0.5)
+    matrix = of_each(draws.uniform(f"{tag}/matrix", *views, 3, 3, low=-1.0, high=1.0))
     matrix = matrix.masked_fill(zero[:, None, None], 0.0)
-    shears = torch.ones(n, 9, device=x.device)
-    rates = draws.uniform(f"{tag}/shear", 6, low=-1.0, high=1.0)
+    rates = of_each(draws.uniform(f"{tag}/shear", *views, 6, low=-1.0, high=1.0))
+    shears = torch.ones(len(rates), 9, device=x.device)
     shears[:, [1, 2, 3, 5, 6, 7]] = rates.to(shears.dtype)
-    matrix = torch.where(sheared[:, None, None], shears.view(n, 3, 3).mT, matrix)
-    rank = draws.permutation(f"{tag}/joints", joints).argsort(dim=1)
-    chosen = (rank < corrupted) | sheared[:, None]
-    return transform_joints(x, chosen, matrix.to(x.dtype))
+    matrix = torch.where(sheared[:, None, None], shears.view(-1, 3, 3).mT, matrix)
+    first = of_each(draws.permutation(f"{tag}/joints", *views, joints))[:, :corrupted]
+    chosen = sheared[:, None].repeat(1, joints).scatter_(1, first, True)
+    return transform_joints(x.flatten(0, len(views)), chosen, matrix.to(x.dtype)).view_as(x)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
 from skelray.platform.method.batch import Ragged
 from skelray.platform.method.draws import Draws
@@ -33,16 +34,25 @@ def temporal_crop(x: Tensor, start: Tensor, padding: int) -> Tensor:
 
 
 def random_crop(
-    draws: Draws, tag: str, length: Tensor, *, low: float, high: float = 1.0, shortest: int
+    draws: Draws,
+    tag: str,
+    length: Tensor,
+    *,
+    low: float,
+    high: float = 1.0,
+    shortest: int,
+    crops: tuple[int, ...] = (),
 ) -> tuple[Tensor, Tensor]:
     """First frame and number of frames (N,) int64 of a random stretch of each recording.
 
     The stretch is a share of `length` (N,) drawn between `low` and `high`, but at least `shortest`
-    frames, where there are as many; its place is uniform. Draws `TAG/ratio` and `TAG/start`.
+    frames, where there are as many; its place is uniform. With `crops=(K,)` K of each: (K, N).
+    Draws `TAG/ratio` and `TAG/start` (N, *crops).
     """
-    ratio = low + (high - low) * draws.uniform(f"{tag}/ratio")
-    count = (length * ratio).long().clamp(min=shortest).minimum(length)
-    start = (draws.uniform(f"{tag}/start") * (length - count + 1)).long()
+    ratio, place = (draws.uniform(f"{tag}/{name}", *crops) for name in ("ratio", "start"))
+    share = low + (high - low) * ratio.movedim(0, -1)
+    count = (length * share).long().clamp(min=shortest).minimum(length)
+    start = (place.movedim(0, -1) * (length - count + 1)).long()
     return start.minimum(length - count), count
 
 
@@ -55,18 +65,30 @@ def central_crop(length: Tensor, ratio: float) -> tuple[Tensor, Tensor]:
 def crop_resize(clips: Ragged, start: Tensor, count: Tensor, frames: int) -> Tensor:
     """Frames `start` to `start + count` of each recording, resized along time: (N, C, T, V, M).
 
-    Linear, half-pixel centres, edges clamped, no anti-aliasing, as `interpolate` with
-    align_corners=False. Reads only the frames it needs; recordings of no frames become zeros.
+    `start` and `count` are (N,), or (K, N) for K stretches of each: (K, N, C, T, V, M). Linear,
+    half-pixel centres, edges clamped, no anti-aliasing, as `interpolate` with align_corners=False.
+    Reads only the frames it needs; recordings of no frames become zeros.
     """
-    count = count[:, None]  # (N, 1)
+    count = count[..., None]  # (…, N, 1)
     step = torch.arange(frames, device=count.device, dtype=torch.float64) + 0.5
-    position = (step * count / frames - 0.5).clamp(min=0.0)  # (N, frames)
-    before = position.long().minimum((count - 1).clamp(min=0))
-    after = (before + 1).minimum((count - 1).clamp(min=0))
-    weight = (position - before).to(clips.frames.dtype)[..., None, None, None]
-    first = (clips.offsets[:-1] + start)[:, None]
-    last = len(clips.frames) - 1  # where recordings without frames end the batch
-    left, right = (clips.frames[(first + each).clamp(max=last)] for each in (before, after))
-    resized = torch.lerp(left, right, weight)
-    empty = (count == 0)[..., None, None, None]
-    return resized.masked_fill(empty, 0.0).permute(0, 4, 1, 3, 2)
+    position = (step * count / frames - 0.5).clamp(min=0.0)  # (…, N, frames)
+    end = (count - 1).clamp(min=0)
+    before = position.long().minimum(end)
+    first = (clips.offsets[:-1] + start)[..., None]
+    pair = torch.stack([first + before, first + (before + 1).minimum(end)], dim=-1)
+    pair = pair.clamp(max=len(clips.frames) - 1)  # where recordings without frames end the batch
+    after = position - before
+    share = torch.stack([1 - after, after], dim=-1) * (count > 0)[..., None]
+    # a row for each coordinate of a frame; the two neighbours are a bag: gathered, weighted and
+    # summed in one pass, and the result has joints innermost, where they are quickest to move
+    rows = clips.frames.permute(3, 0, 1, 2)  # (C, ΣT, M, V)
+    coordinate = torch.arange(len(rows), device=count.device).view(-1, 1, 1)
+    bags = pair[..., None, :, :] + coordinate * rows.shape[1]  # (…, N, C, frames, 2)
+    shares = share[..., None, :, :].to(rows.dtype).expand_as(bags)
+    resized = embedding_bag(
+        bags.flatten(0, -2),
+        rows.flatten(0, 1).flatten(1),
+        per_sample_weights=shares.flatten(0, -2),
+        mode="sum",
+    )
+    return resized.view(*bags.shape[:-1], *rows.shape[2:]).mT

@@ -9,14 +9,19 @@ import torch
 from torch import Tensor, nn
 
 
-def projector(*widths: int) -> nn.Sequential:
-    """Linear layers between the given widths, ReLU between them: `projector(256, 256, 128)`."""
+def projector(*widths: int, norm: bool = False) -> nn.Sequential:
+    """Linear layers between the given widths, ReLU between them: `projector(256, 256, 128)`.
+
+    With `norm` a BatchNorm stands in front of every ReLU.
+    """
     if len(widths) < 2:
         raise ValueError(f"a projector needs at least an input and an output width, got {widths}")
     layers: list[nn.Module] = []
-    for before, after in pairwise(widths):
-        layers += [nn.Linear(before, after), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
+    for before, after in pairwise(widths[:-1]):
+        layers.append(nn.Linear(before, after))
+        layers.extend([nn.BatchNorm1d(after)] if norm else [])
+        layers.append(nn.ReLU())
+    return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
 
 
 class MeanLogits(nn.Module):

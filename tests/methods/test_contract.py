@@ -75,6 +75,13 @@ SMALLER: Mapping[str, tuple[str, ...]] = {
         "method.heads=2",
         "method.warmup_epochs=0",
     ),
+    "umurl": (
+        "method.frames=16",
+        "method.dim=16",
+        "method.projection_dim=12",
+        "method.last=drop",  # of a last batch of two BatchNorm leaves rounding alone
+        "method.precision=float32",  # fp16, as published, is for GPUs
+    ),
 }
 
 PICTURE = 500  # pixels of the made-up recordings' pictures

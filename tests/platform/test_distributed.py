@@ -137,6 +137,32 @@ def test_gathers_are_those_of_the_whole_batch(
         assert rank["mean"] == 0.5
 
 
+def common_loss(total: Tensor) -> Tensor:
+    """What every rank computes from a sum over all ranks' rows."""
+    return (total.square() + total.sin()).sum()
+
+
+def sums_of_rows(total: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+    x = rows_of_rank(data(WORLD * PIECES, 3)).requires_grad_()
+    whole = total(x.square().sum(0))
+    common_loss(whole).backward()
+    return {"total": whole.detach(), "gradient": x.grad}
+
+
+def test_a_sum_for_a_common_loss_has_the_gradient_of_the_whole_batch(
+    on_each: list[dict[str, dict[str, Tensor]]],
+) -> None:
+    x = data(WORLD * PIECES, 3).requires_grad_()
+    total = x.square().sum(0)
+    common_loss(total).backward()
+    for found in on_each:
+        torch.testing.assert_close(found["sum"]["total"], total.detach(), rtol=1e-12, atol=1e-12)
+        # what the other ranks would have sent back is known without asking them
+        torch.testing.assert_close(found["sum"]["gradient"], found["asked"]["gradient"])
+    ours = torch.cat([found["sum"]["gradient"] for found in on_each]) / WORLD  # DDP's mean
+    torch.testing.assert_close(ours, x.grad, rtol=1e-12, atol=1e-12)
+
+
 def compare_states() -> dict[str, str]:
     """What is said of states that differ in a weight, and later in a counter; none: not found."""
     module = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
@@ -171,6 +197,8 @@ def work(folder: Path) -> None:
         f"batch norm {momentum}": normalise_rows(momentum) for momentum in MOMENTA
     }
     found |= {"gather": gather_rows(), "states": compare_states(), "repeats": repeated_rows()}
+    found["sum"] = sums_of_rows(distributed.sum_for_common_loss)
+    found["asked"] = sums_of_rows(distributed.sum_over_ranks)
     torch.save(found, folder / f"{distributed.rank()}.pt")
 
 
@@ -189,6 +217,7 @@ def test_a_single_process_is_the_identity() -> None:
         distributed.gather_with_gradient,
         distributed.all_gather_rows,
         distributed.sum_over_ranks,
+        distributed.sum_for_common_loss,
         distributed.mean_over_ranks,
     ):
         assert function(x) is x

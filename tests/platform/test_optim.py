@@ -68,3 +68,12 @@ def test_vectors_do_not_decay_on_request() -> None:
     assert [group["lr"] for group in optimiser.param_groups] == [0.01, 0.01, 0.02, 0.02]
     every = Optimiser(**settings).build(groups).param_groups
     assert [group["weight_decay"] for group in every] == [0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(("name", "after"), [("adam", 0.9), ("adamw", 0.95)])
+def test_adam_decays_through_the_gradient_and_adamw_beside_it(name: str, after: float) -> None:
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimiser = Optimiser(name=name, lr=0.1, weight_decay=0.5).build([{"params": [weight]}])
+    weight.grad = torch.zeros_like(weight)
+    optimiser.step()  # Adam's first step is the rate long, whatever the gradient's size
+    assert weight.tolist() == pytest.approx([after] * 2)

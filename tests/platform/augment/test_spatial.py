@@ -69,3 +69,20 @@ def test_each_sample_is_sheared_or_corrupted_in_part():
         np.testing.assert_allclose(out[i], slow, rtol=0, atol=1e-12)
     with pytest.raises(RuntimeError):
         shear_or_corrupt(draws, "q", x[:, :2])
+
+
+def test_several_views_of_each_sample_are_drawn_one_by_one():
+    x = torch.randn(3, 12, 3, 2, 25, 2)
+    draws, plain = (Draws(0, 0, torch.arange(12) * 77) for _ in range(2))
+    out = shear_or_corrupt(draws, "q", x)
+    assert out.shape == x.shape
+    drawn = {
+        "q/shear": plain.uniform("q/shear", 3, 6, low=-1.0, high=1.0),
+        "q/matrix": plain.uniform("q/matrix", 3, 3, 3, low=-1.0, high=1.0),
+        "q/joints": plain.permutation("q/joints", 3, 25),
+        **{name: plain.uniform(name, 3) for name in ("q/branch", "q/zero")},
+    }
+    for k in range(3):
+        one = Draws(0, 0, plain.keys).replay({name: value[:, k] for name, value in drawn.items()})
+        assert torch.equal(out[k], shear_or_corrupt(one, "q", x[k]))
+    assert not torch.equal(out[0] - x[0], out[1] - x[1])

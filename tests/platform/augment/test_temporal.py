@@ -113,3 +113,21 @@ def test_central_stretches_cut_as_much_at_both_ends():
     assert start.tolist() == wanted
     assert (2 * start + count).tolist() == length.tolist()
     assert torch.equal(central_crop(length, 1.0)[1], length)
+
+
+def test_several_stretches_of_each_recording_at_once():
+    clips = ragged(90, 0, 7)
+    start, count = torch.tensor([[11, 0, 2], [0, 0, 0]]), torch.tensor([[70, 0, 5], [90, 0, 1]])
+    out = crop_resize(clips, start, count, 16)
+    assert out.shape == (2, 3, 3, 16, 5, 2)
+    for k in range(2):
+        assert torch.equal(out[k], crop_resize(clips, start[k], count[k], 16))
+    draws = Draws(0, 0, torch.arange(50))
+    length = torch.full((50,), 200)
+    start, count = random_crop(draws, "q", length, low=0.1, shortest=8, crops=(4,))
+    assert start.shape == count.shape == (4, 50)
+    drawn = {name: draws.uniform(f"q/{name}", 4) for name in ("ratio", "start")}
+    for k in range(4):
+        one = Draws(0, 0, torch.arange(50)).replay({f"q/{n}": v[:, k] for n, v in drawn.items()})
+        alone = random_crop(one, "q", length, low=0.1, shortest=8)
+        assert torch.equal(start[k], alone[0]) and torch.equal(count[k], alone[1])

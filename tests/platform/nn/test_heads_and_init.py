@@ -18,6 +18,14 @@ def test_projector_layers():
         projector(4)
 
 
+def test_a_projector_with_batch_norm():
+    head = projector(6, 5, 4, 3, norm=True)
+    kinds = [nn.Linear, nn.BatchNorm1d, nn.ReLU]
+    assert [type(layer) for layer in head] == [*kinds, *kinds, nn.Linear]
+    assert [layer.out_features for layer in head if isinstance(layer, nn.Linear)] == [5, 4, 3]
+    assert head[1].num_features == 5 and head[4].num_features == 4
+
+
 def test_init_normal():
     torch.manual_seed(0)
     module = nn.Sequential(

@@ -1,0 +1,3 @@
+"""UmURL: one encoder for joints, bones and motion, alone and fused; see README.md."""
+
+METHODS = {"umurl": "umurl:UmURL"}
