@@ -7,11 +7,9 @@ coordinates, T frames, V joints, M persons, D the width of a projection, K the l
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from skelray.methods.crossclr import checkpoints
@@ -32,9 +30,10 @@ from skelray.platform.method import (
     PublishedState,
     Views,
 )
-from skelray.platform.nn.heads import projector
+from skelray.platform.nn.heads import EncoderClassifier, projector
 from skelray.platform.nn.init import init_normal_
-from skelray.platform.nn.momentum import copy_parameters, freeze, momentum_update
+from skelray.platform.nn.moco import MomentumContrast
+from skelray.platform.nn.momentum import momentum_update
 from skelray.platform.nn.queue import FeatureQueue
 from skelray.platform.nn.stgcn import STGCN
 from skelray.platform.objectives.contrastive import unit_vectors
@@ -46,39 +45,27 @@ from skelray.platform.skeleton.streams import to_stream
 FIELD = "skeleton"
 
 
-class ContrastStream(nn.Module):
-    """Query and key encoder with projectors, and the queue of past keys, of one stream.
+class ContrastStream(MomentumContrast):
+    """Momentum contrast of one stream.
 
     With a `tail`, the projectors end in those of that stream: these are the same modules.
     """
 
     def __init__(self, config: ContrastConfig, data: DataSpec, tail: ContrastStream | None) -> None:
-        super().__init__()
-        self.encoder, self.key_encoder = (_encoder(config, data) for _ in range(2))
         width = config.feature_dim
-        if tail is None:
-            self.projector, self.key_projector = (
-                projector(width, width, config.projection_dim) for _ in range(2)
-            )
-        else:
-            self.projector, self.key_projector = (
-                nn.Sequential(nn.Linear(width, width), nn.ReLU(), end)
-                for end in (tail.projector, tail.key_projector)
-            )
-        self.queue = FeatureQueue(config.queue, config.projection_dim)
-        freeze(self.key_encoder)
-        freeze(self.key_projector)
-
-    def copy_to_key(self) -> None:
-        """The key encoder starts where the query encoder does."""
-        copy_parameters(self.encoder, self.key_encoder)
-        copy_parameters(self.projector, self.key_projector)
+        encoders = _encoder(config, data), _encoder(config, data)
+        ends = (None, None) if tail is None else (tail.projector, tail.key_projector)
+        first, second = (_projector(width, config.projection_dim, end) for end in ends)
+        queue = FeatureQueue(config.queue, config.projection_dim)
+        super().__init__(encoders, (first, second), queue)
 
     def move_key(self, momentum: float, *, tail: bool = True) -> None:
         """The key encoder follows the query encoder; without `tail`, only what is not shared."""
+        if tail:
+            super().move_key(momentum)
+            return
         momentum_update(self.encoder, self.key_encoder, momentum)
-        ours, theirs = self.projector, self.key_projector
-        momentum_update(*((ours, theirs) if tail else (ours[0], theirs[0])), momentum)
+        momentum_update(self.projector[0], self.key_projector[0], momentum)
 
 
 @dataclass(frozen=True)
@@ -178,9 +165,7 @@ class StreamContrast(Method):
         trace: dict[str, Tensor] = {}
         for name, stream in self.each():
             query, key = (to_stream(views[v], name, self.data.skeleton) for v in ("query", "key"))
-            query_z = stream.projector(stream.encoder(query))
-            with torch.no_grad():
-                key_z = stream.key_projector(stream.key_encoder(key))
+            query_z, key_z = stream.project(query, key)
             found[name] = Contrasted(
                 unit_vectors(query_z), unit_vectors(key_z), stream.queue.features
             )
@@ -210,8 +195,8 @@ class StreamContrast(Method):
 
     def classifier(self, classes: int, output: str, recipe: EvalRecipe) -> Classifier:
         """A linear layer on the stream's query encoder."""
-        encoder = copy.deepcopy(dict(self.each())[output].encoder)
-        return StreamClassifier(encoder, self.config.feature_dim, classes, output)
+        encoder = dict(self.each())[output].encoder
+        return EncoderClassifier(encoder, self.config.feature_dim, classes, output, recipe)
 
     @classmethod
     def recipes(cls) -> Mapping[str, EvalRecipe]:
@@ -224,21 +209,6 @@ class StreamContrast(Method):
         return checkpoints.translate(states[0], network)
 
 
-class StreamClassifier(Classifier):
-    """Encoder and linear head: `eval_views` -> logits (N, classes)."""
-
-    def __init__(self, encoder: STGCN, width: int, classes: int, output: str) -> None:
-        super().__init__()
-        self.output = output
-        self.encoder = encoder
-        self.head = nn.Linear(width, classes)
-
-    def forward(self, views: Views) -> Tensor:
-        """Logits of the output's view."""
-        logits: Tensor = self.head(self.encoder(views[self.output]))
-        return logits
-
-
 def _encoder(config: ContrastConfig, data: DataSpec) -> STGCN:
     return STGCN(
         graph=adjacency(data.skeleton),
@@ -247,3 +217,9 @@ def _encoder(config: ContrastConfig, data: DataSpec) -> STGCN:
         feature_dim=config.feature_dim,
         dropout=config.dropout,
     )
+
+
+def _projector(width: int, dim: int, tail: nn.Sequential | None) -> nn.Sequential:
+    if tail is None:
+        return projector(width, width, dim)
+    return nn.Sequential(nn.Linear(width, width), nn.ReLU(), tail)

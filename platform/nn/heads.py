@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+
+from skelray.platform.method import Classifier, EvalRecipe, Views
 
 
 def projector(*widths: int, norm: bool = False) -> nn.Sequential:
@@ -22,6 +25,27 @@ def projector(*widths: int, norm: bool = False) -> nn.Sequential:
         layers.extend([nn.BatchNorm1d(after)] if norm else [])
         layers.append(nn.ReLU())
     return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
+
+
+class EncoderClassifier(Classifier):
+    """A copy of an encoder with a new linear head: `eval_views` of an output -> logits."""
+
+    def __init__(
+        self, encoder: nn.Module, width: int, classes: int, output: str, recipe: EvalRecipe
+    ) -> None:
+        """`width` is that of the encoder's features (N, width); weights as the recipe says."""
+        super().__init__()
+        self.output = output
+        self.encoder = copy.deepcopy(encoder)
+        self.head = nn.Linear(width, classes)
+        if recipe.head_std is not None:
+            nn.init.normal_(self.head.weight, std=recipe.head_std)
+            nn.init.zeros_(self.head.bias)
+
+    def forward(self, views: Views) -> Tensor:
+        """Logits (N, classes) of the output's view."""
+        logits: Tensor = self.head(self.encoder(views[self.output]))
+        return logits
 
 
 class MeanLogits(nn.Module):

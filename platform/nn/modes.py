@@ -1,4 +1,4 @@
-"""Modules for a while in eval mode."""
+"""Modules for a while in eval mode, or with fixed statistics."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @contextmanager
@@ -18,3 +19,16 @@ def in_eval_mode(module: nn.Module) -> Iterator[None]:
     finally:
         for each, training in modes.items():
             each.training = training
+
+
+@contextmanager
+def fixed_statistics(module: nn.Module) -> Iterator[None]:
+    """The running statistics of every BatchNorm below `module` stay, in training mode too."""
+    momenta = {each: each.momentum for each in module.modules() if isinstance(each, _BatchNorm)}
+    for each in momenta:
+        each.momentum = 0.0
+    try:
+        yield
+    finally:
+        for each, momentum in momenta.items():
+            each.momentum = momentum

@@ -131,22 +131,22 @@ class STGCNBlock(nn.Module):
         y = convolution(relu(first_norm(self.graph(x, adjacency), repeats)))
         y = dropout(second_norm(y, repeats))
         if isinstance(self.residual, nn.Sequential):
-            y += self._projected(x, self.residual, repeats)
+            y += projected(x, self.residual, repeats)
         elif self.residual is not None:
             y += x
         return y.relu_()
 
-    @staticmethod
-    def _projected(x: Tensor, residual: nn.Sequential, repeats: Tensor | None) -> Tensor:
-        convolution, norm = residual
-        assert isinstance(convolution, nn.Conv2d)
-        # the frames are picked beforehand: where there are few channels, oneDNN's gradient of a
-        # strided 1x1 convolution's weights writes past its workspace in this layout
-        # (uxlfoundation/oneDNN, issue 6035)
-        picked = x[:, :, :: convolution.stride[0]]
-        y = nn.functional.conv2d(picked, convolution.weight, convolution.bias)
-        projected: Tensor = norm(y, repeats)
-        return projected
+
+def projected(x: Tensor, projection: nn.Sequential, repeats: Tensor | None = None) -> Tensor:
+    """What a 1x1 convolution, strided in time, and a BatchNorm make of x (R, C, T, V)."""
+    convolution, norm = projection
+    assert isinstance(convolution, nn.Conv2d)
+    # the frames are picked beforehand: where there are few channels, oneDNN's gradient of a strided
+    # 1x1 convolution's weights writes past its workspace in this layout (uxlfoundation/oneDNN,
+    # issue 6035)
+    picked = x[:, :, :: convolution.stride[0]]
+    y: Tensor = norm(nn.functional.conv2d(picked, convolution.weight, convolution.bias), repeats)
+    return y
 
 
 class GraphConvolution(nn.Module):

@@ -1,6 +1,7 @@
 """The graph of a skeleton as adjacency matrices, one per subset of each joint's neighbours.
 
-Source: LinguoLi/CrosSCLR, net/utils/graph.py (strategies of ST-GCN by Yan et al., AAAI 2018).
+Source, unless said: LinguoLi/CrosSCLR, net/utils/graph.py (strategies of ST-GCN by Yan et al., AAAI
+2018).
 """
 
 from __future__ import annotations
@@ -67,6 +68,21 @@ def adjacency(
     else:
         raise ValueError(f"unknown strategy {strategy!r}: choose one of {', '.join(STRATEGIES)}")
     return torch.stack([weights * subset for subset in subsets]).float()
+
+
+def tree_adjacency(skeleton: SkeletonSpec) -> Tensor:
+    """Adjacency A (3, V, V) float32 along the bones: each joint itself, its parent, its children.
+
+    A[k, v, w] is the weight with which joint v enters joint w; columns sum to 1, or to 0 where a
+    joint has no parent or no child. Source: lshiwjx/2s-AGCN, graph/tools.py.
+    """
+    size = skeleton.n_joints
+    inward = torch.zeros(size, size)
+    for child, parent in skeleton.bone_pairs:
+        if child != parent:
+            inward[parent, child] = 1
+    outward = inward.T / inward.sum(1).clamp(min=1)
+    return torch.stack([torch.eye(size), inward, outward])
 
 
 def hop_distances(skeleton: SkeletonSpec) -> Tensor:

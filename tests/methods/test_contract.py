@@ -64,6 +64,19 @@ SMALLER: Mapping[str, tuple[str, ...]] = {
         "method.queue=20",
         "method.cross_epoch=1",
     ),
+    "skeleton_contrast": (
+        "method.representations=[sequence,graph,image]",
+        # as published, the middle of the spine is 0 throughout: exactly in the kink of the first
+        # ReLU while all biases are 0, so that rounding decides about gradients
+        "method.centre=first_seen",
+        "method.frames=16",
+        "method.shortest_crop=8",
+        "method.gru_hidden=6",
+        "method.agcn_channels=4",
+        "method.hcn_channels=16",
+        "method.projection_dim=8",
+        "method.queue=20",
+    ),
     "svdata2vec": (
         "method.frames=12",
         "method.size=24",

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from skelray.platform.skeleton.graph import adjacency, hop_distances
+from skelray.platform.skeleton.graph import adjacency, hop_distances, tree_adjacency
 from skelray.platform.skeleton.specs import COCO, KINECT_V2, SKELETONS
 
 
@@ -106,3 +106,24 @@ def test_unknown_arguments_are_named():
         adjacency(KINECT_V2, normalisation="row")
     with pytest.raises(ValueError, match="max_hop is 0"):
         adjacency(KINECT_V2, max_hop=0)
+
+
+@pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)
+def test_the_tree_by_parents_and_children(skeleton):
+    itself, inward, outward = tree_adjacency(skeleton)
+    assert torch.equal(itself, torch.eye(skeleton.n_joints))
+    for joint, parent in enumerate(skeleton.parents):
+        children = [c for c, p in enumerate(skeleton.parents) if p == joint != c]
+        from_parent = {} if parent == joint else {parent: 1.0}
+        assert entering(inward, joint) == from_parent
+        assert entering(outward, joint) == pytest.approx({c: 1 / len(children) for c in children})
+
+
+def entering(matrix, joint):
+    """Which joints enter this one, with their weights."""
+    return {v: w for v, w in enumerate(matrix[:, joint].tolist()) if w}
+
+
+def test_the_tree_of_kinect_v2_is_the_published_one(golden):
+    published = golden("skeleton_contrast_agcn").cases["graph"]["outputs"]["adjacency"]
+    torch.testing.assert_close(tree_adjacency(KINECT_V2), published, rtol=1e-7, atol=0)
