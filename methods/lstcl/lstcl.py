@@ -99,9 +99,7 @@ class LSTCL(Method):
             dropout=config.dropout,
             offset_dropout=config.offset_dropout,
         )
-        self.recognition = nn.Sequential(
-            Dropout(0.6 * config.dropout), nn.Linear(width, data.classes or 0)
-        )
+        self.recognition = _recognition_head(width, data.classes, 0.6 * config.dropout)
         if not self.recognises:
             freeze(self.recognition)
         elif not data.classes:
@@ -362,6 +360,13 @@ class LSTCL(Method):
     def published(cls, states: Sequence[Mapping[str, Tensor]], network: str) -> PublishedState:
         """The two files of AnshulRustogi/Long-Term-Spatio-Temporal-Framework, or of AS-GCN."""
         return checkpoints.translate(states, network)
+
+
+def _recognition_head(width: int, classes: int | None, dropout: float) -> nn.Sequential:
+    """Dropout and a linear layer; nothing where there are no classes."""
+    return (
+        nn.Sequential(Dropout(dropout), nn.Linear(width, classes)) if classes else nn.Sequential()
+    )
 
 
 def _rows(x: Tensor) -> Tensor:

@@ -58,3 +58,4 @@ def _encoder_phases(config: LSTCLConfig, *, recognition: bool) -> Iterator[Phase
             precision=config.precision,
             clip_norm=config.clip_norm,
         )
+        start += epochs

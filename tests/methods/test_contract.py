@@ -86,6 +86,9 @@ SMALLER: Mapping[str, tuple[str, ...]] = {
         "method.neighbours_from=0",
         "method.queue=20",
         "method.video_queue=20",
+        # at the published rate and weights rounding grows a hundredfold with every step
+        "method.lr=0.001",
+        "method.initialisation=torch",
     ),
 }
 

@@ -74,9 +74,9 @@ def test_predictions_find_their_keys_and_similar_samples(neighbours: int, space:
     for seed in range(3):
         x = predicted(seed, neighbours=neighbours)
         weights = [0.75**age for age in range(len(centres))][::-1]
-        centre = sum(
-            (w * c for w, c in zip(weights, centres, strict=True)), torch.zeros(WIDTH)
-        ) / (sum(weights) or 1.0)
+        centre = sum((w * c for w, c in zip(weights, centres, strict=True)), torch.zeros(WIDTH)) / (
+            sum(weights) or 1.0
+        )
         found = module(x)
         expected = slow_contrast(x, keys[-10:], features[-10:], centre, pose=pose)
         assert float(found.terms["contrast"]) == pytest.approx(expected, rel=1e-4, abs=1e-6)
