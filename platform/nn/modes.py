@@ -23,7 +23,10 @@ def in_eval_mode(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def fixed_statistics(module: nn.Module) -> Iterator[None]:
-    """The running statistics of every BatchNorm below `module` stay, in training mode too."""
+    """The running statistics of every BatchNorm below `module` stay, in training mode too.
+
+    For inputs that are not those of the evaluation.
+    """
     momenta = {each: each.momentum for each in module.modules() if isinstance(each, _BatchNorm)}
     for each in momenta:
         each.momentum = 0.0
