@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from skelray.platform import paths, registry
@@ -151,20 +152,17 @@ def rows(runs: Sequence[Measured]) -> list[Row]:
 
 def _rows_of(group: Sequence[Measured], settings: str) -> Iterator[Row]:
     about, method = group[0].evaluation.about, group[0].config.name
-    common = {
-        "method": method,
-        "settings": settings,
-        "seeds": tuple(run.config.seed for run in group),
-    }
+    seeds = tuple(run.config.seed for run in group)
+    row = partial(Row, method=method, settings=settings, seeds=seeds)
     for start, what in _STARTS.items():
         for output in about["outputs"]:
             prefix = start if output == about["first_output"] else f"{start}/{output}"
             if values := _values(group, prefix):
                 place = (method, about["dataset"], about["protocol"], output)
                 published = published_figures(*place) if start == PRETRAINED else ()
-                yield Row(**common, start=what, output=output, values=values, published=published)
+                yield row(start=what, output=output, values=values, published=published)
     if values := _values(group, RAW):
-        yield Row(**common, start="raw coordinates", output="", values=values, published=())
+        yield row(start="raw coordinates", output="", values=values, published=())
 
 
 def _values(group: Sequence[Measured], prefix: str) -> dict[str, list[float]]:

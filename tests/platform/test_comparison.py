@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from skelray.platform import cli, comparison, comparison_report, published_figures
+from skelray.platform import cli, comparison, comparison_report, published_figures, registry
 from skelray.platform.config import RunConfig, resolve
 from skelray.platform.evaluation.results import Evaluation
 from skelray.platform.tracking.run_file import Description, RunFile
@@ -164,3 +164,14 @@ def test_a_plot_has_a_bar_for_each_row(home: Path, tmp_path: Path) -> None:
         for name in ("few.png", "all.png")
     ]
     assert heights[1] > heights[0]  # two rows have no linear figure
+
+
+@pytest.mark.parametrize("method", registry.method_names())
+def test_shipped_figures_are_of_outputs_and_protocols_that_exist(method: str) -> None:
+    found = published_figures._of(method)
+    for figure in found:
+        dataset = registry.load_dataset(figure.dataset)
+        assert figure.protocol in {protocol.name for protocol in dataset.protocols}
+        assert 0 < figure.value < 100 and figure.source
+    known = {(one.dataset, one.protocol, one.output, one.figure) for one in found}
+    assert len(known) == len(found)
