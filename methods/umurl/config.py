@@ -57,7 +57,7 @@ SMALL: dict[str, Any] = {
     "epochs": 40,
     "batch": 32,
     "last": "drop",
-    "lr": 1e-3,
+    "lr": 2e-3,
     "milestones": (0.8,),
     "precision": "float32",
 }

@@ -28,8 +28,8 @@ def shear(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return x + a.view(shape) * x[:, [1, 0, 0]] + b.view(shape) * x[:, [2, 2, 1]]
 
 
-def transform_joints(x: Tensor, joints: Tensor, matrix: Tensor) -> Tensor:
-    """Some joints' points p become matrix^T p, alike at all frames and persons.
+def transform_joints(x: Tensor, joints: Tensor, matrix: Tensor, out: Tensor) -> Tensor:
+    """Some joints' points p become matrix^T p, alike at all frames and persons; returns `out`.
 
     Written as sums, which neither autocast nor TF32 rounds; fast where joints lie side by side in
     memory, as `crop_resize` leaves them.
@@ -38,16 +38,17 @@ def transform_joints(x: Tensor, joints: Tensor, matrix: Tensor) -> Tensor:
         x: (N, C, T, V, M).
         joints: (N, V) bool, those that are changed.
         matrix: (N, C, C); zeros put the joints at the origin.
+        out: of the shape of x, other memory; it is filled.
     """
     n, coordinates, _, count, persons = x.shape
     still = torch.eye(coordinates, dtype=x.dtype, device=x.device)[..., None, None]
     chosen = joints.view(n, 1, 1, 1, count).expand(-1, -1, -1, persons, -1)
     each = torch.where(chosen, matrix[..., None, None], still)  # (N, C before, C after, M, V)
     each = each.mT[:, :, :, None]
-    moved = torch.mul(x[:, :1], each[:, 0], out=torch.empty_like(x))
+    torch.mul(x[:, :1], each[:, 0], out=out)
     for before in range(1, coordinates):
-        moved.addcmul_(x[:, before : before + 1], each[:, before])
-    return moved
+        out.addcmul_(x[:, before : before + 1], each[:, before])
+    return out
 
 
 def shear_or_corrupt(draws: Draws, tag: str, x: Tensor, *, corrupted: int = 15) -> Tensor:
@@ -67,7 +68,7 @@ def shear_or_corrupt(draws: Draws, tag: str, x: Tensor, *, corrupted: int = 15) 
     Source: fmthoker/skeleton-contrast, feeder/augmentations.py (pose_augmentation,
     joint_courruption).
     """
-    views, joints = x.shape[:-5], x.shape[-2]
+    views, n, joints = x.shape[:-5], x.shape[-5], x.shape[-2]
 
     def of_each(drawn: Tensor) -> Tensor:
         """(N, *views, …) to (views · N, …)."""
@@ -83,4 +84,10 @@ def shear_or_corrupt(draws: Draws, tag: str, x: Tensor, *, corrupted: int = 15) 
     matrix = torch.where(sheared[:, None, None], shears.view(-1, 3, 3).mT, matrix)
     first = of_each(draws.permutation(f"{tag}/joints", *views, joints))[:, :corrupted]
     chosen = sheared[:, None].repeat(1, joints).scatter_(1, first, True)
-    return transform_joints(x.flatten(0, len(views)), chosen, matrix.to(x.dtype)).view_as(x)
+    every = x.flatten(0, len(views))
+    moved = torch.empty_like(every)
+    # view by view: what fewer samples take stays in a processor's cache
+    given = (each.split(n) for each in (every, chosen, matrix.to(x.dtype), moved))
+    for part in zip(*given, strict=True):
+        transform_joints(*part)
+    return moved.view_as(x)

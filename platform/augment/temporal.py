@@ -76,13 +76,14 @@ def crop_resize(clips: Ragged, start: Tensor, count: Tensor, frames: int) -> Ten
     before = position.long().minimum(end)
     first = (clips.offsets[:-1] + start)[..., None]
     pair = torch.stack([first + before, first + (before + 1).minimum(end)], dim=-1)
-    pair = pair.clamp(max=len(clips.frames) - 1)  # where recordings without frames end the batch
+    last = len(clips.frames) - 1  # where recordings without frames end the batch
+    pair = pair.clamp(max=last).int()
     after = position - before
-    share = torch.stack([1 - after, after], dim=-1) * (count > 0)[..., None]
+    share = torch.stack([1 - after, after], dim=-1).mul_((count > 0)[..., None])
     # a row for each coordinate of a frame; the two neighbours are a bag: gathered, weighted and
     # summed in one pass, and the result has joints innermost, where they are quickest to move
     rows = clips.frames.permute(3, 0, 1, 2)  # (C, ΣT, M, V)
-    coordinate = torch.arange(len(rows), device=count.device).view(-1, 1, 1)
+    coordinate = torch.arange(len(rows), dtype=pair.dtype, device=pair.device).view(-1, 1, 1)
     bags = pair[..., None, :, :] + coordinate * rows.shape[1]  # (…, N, C, frames, 2)
     shares = share[..., None, :, :].to(rows.dtype).expand_as(bags)
     resized = embedding_bag(

@@ -86,3 +86,5 @@ def test_several_views_of_each_sample_are_drawn_one_by_one():
         one = Draws(0, 0, plain.keys).replay({name: value[:, k] for name, value in drawn.items()})
         assert torch.equal(out[k], shear_or_corrupt(one, "q", x[k]))
     assert not torch.equal(out[0] - x[0], out[1] - x[1])
+    other = x.transpose(0, 1).contiguous().transpose(0, 1)  # laid out in memory the other way round
+    assert torch.equal(shear_or_corrupt(draws, "q", other), out)
