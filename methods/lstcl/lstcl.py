@@ -319,7 +319,8 @@ class LSTCL(Method):
         recordings = Recordings(batch.skeletons[FIELD], self.config, end, draws)
         views = {"sequence": recordings.sequence(), "places": recordings.clip_places()}
         if end:
-            views |= {"last": recordings.last(), "target": recordings.target()}
+            last, target = recordings.last()[..., :1], recordings.target()[..., None]
+            views |= {"last": last, "target": target}
         return {f"{output}/{name}": view for name, view in views.items()}
 
     def features(self, views: Views, names: Sequence[str]) -> dict[str, Tensor]:

@@ -24,6 +24,7 @@ from skelray.platform.evaluation.check import (
 )
 from skelray.platform.evaluation.features import RAW as RAW_OUTPUT
 from skelray.platform.evaluation.features import Features, extract, raw_features
+from skelray.platform.evaluation.prediction import PredictionError, predicts
 from skelray.platform.evaluation.probes import (
     TSNE,
     FastLinear,
@@ -34,6 +35,7 @@ from skelray.platform.evaluation.probes import (
     PublishedLinear,
     Split,
 )
+from skelray.platform.evaluation.recognition import Recognition, recognises
 from skelray.platform.evaluation.results import PRETRAINED, RANDOM, RAW
 from skelray.platform.training.build import load_method
 from skelray.platform.training.checkpoint import Checkpoint
@@ -146,7 +148,17 @@ class Plan:
             measurements: list[Measurement] = [*probes, *self._neighbours()]
             if pictured:
                 measurements.append(TSNE())
+            if prefix == PRETRAINED and output == self.first:
+                measurements += self._own_heads()
             yield Row(own, partial(encoder.split, output), measurements)
+
+    def _own_heads(self) -> Iterator[Measurement]:
+        """Of what the method has beside its features, where it has any."""
+        if recognises(self.method):
+            yield Recognition(method=self.method, source=self.source)
+        if predicts(self.method):
+            drawn = frozenset({"prediction"} if self.config.evaluation.pictures else ())
+            yield PredictionError(method=self.method, source=self.source, pictures=drawn)
 
     def _linear(self, pictured: bool) -> Iterator[LinearProbe]:
         for number, name in enumerate(self.config.evaluation.linear):
