@@ -31,6 +31,8 @@ class LSTCLConfig(MethodConfig):
     video_width: float = Field(default=1.0, gt=0)  # factor on the video part's projections
     dropout: float = Field(default=1.0, ge=0, le=1)  # factor on the rates, from 0.25 to 0.75
     offset_dropout: float = Field(default=0.0, ge=0, lt=1)  # of predicted offsets; coded: 0.5
+    # of the offsets when training begins, in metres; coded: 1, forty times a usual motion
+    offset_scale: float = Field(default=0.05, gt=0)
     # interleaved, as coded: two thirds of the offsets start from another coordinate
     residual_layout: Literal["per_coordinate", "interleaved"] = "per_coordinate"
     # published: all weights N(0, 0.02²), which makes the first steps large before BatchNorm
@@ -95,6 +97,7 @@ AS_CODED: dict[str, Any] = {
     "target": "padded",
     "mask_empty": False,
     "offset_dropout": 0.5,
+    "offset_scale": 1.0,
     "residual_layout": "interleaved",
     "losses": "as_coded",
     "mode": "joint",

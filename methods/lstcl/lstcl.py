@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from skelray.methods.lstcl import checkpoints
 from skelray.methods.lstcl.asgcn import ASGCN
@@ -29,16 +28,11 @@ from skelray.methods.lstcl.links import (
     prediction_nll,
     sample_links,
 )
-from skelray.methods.lstcl.phases import FULL, PARTIAL, phases
-from skelray.methods.lstcl.prediction import PredictionHead, init_ends_, poses
+from skelray.methods.lstcl.phases import FULL, PARTIAL, groups_by_decay, phases
+from skelray.methods.lstcl.prediction import PredictionHead, init_ends_, poses, scale_offsets_
 from skelray.methods.lstcl.recipes import RECIPES
 from skelray.methods.lstcl.seen import FromVideo, Predicted
-from skelray.methods.lstcl.video import (
-    VideoPart,
-    augment_pose,
-    draw_orders,
-    pixels_as_coded,
-)
+from skelray.methods.lstcl.video import VideoPart, video_views
 from skelray.platform.errors import UsageError
 from skelray.platform.method import (
     Batch,
@@ -126,6 +120,7 @@ class LSTCL(Method):
             for part in (self.encoder, self.prediction, self.recognition):
                 init_normal_(part)
             init_ends_(self.prediction)
+        scale_offsets_(self.prediction, self.config.offset_scale)
         if self.config.complete:
             self.prediction.copy_to_key()
 
@@ -144,17 +139,9 @@ class LSTCL(Method):
 
     def parameter_groups(self, phase: Phase) -> list[dict[str, Any]]:
         """Edge masks and normalisations without weight decay, unless as coded."""
-        learnt = [(name, p) for name, p in self.named_parameters() if p.requires_grad]
-        spared: set[int] = set()
-        if not self.config.decay_all:
-            norms = (module for module in self.modules() if isinstance(module, _BatchNorm))
-            spared = {id(p) for norm in norms for p in norm.parameters()}
-            spared |= {id(p) for name, p in learnt if name.endswith("edge_importance")}
-        groups: list[dict[str, Any]] = [
-            {"params": [p for _, p in learnt if id(p) not in spared]},
-            {"params": [p for _, p in learnt if id(p) in spared], "weight_decay": 0.0},
-        ]
-        return [group for group in groups if group["params"]]
+        if self.config.decay_all:
+            return super().parameter_groups(phase)
+        return groups_by_decay(self)
 
     def views(self, batch: Batch, draws: Draws, progress: Progress) -> Views:
         """What the phase reads of the moved recordings, and its noise."""
@@ -166,7 +153,10 @@ class LSTCL(Method):
         if progress.phase in (PARTIAL, FULL):
             clip = recordings.clip(places)
             views = {"clip": clip, "noise": noise, "present": _present(clip)}
-            return views | (self._video_views(clip, draws) if progress.phase == FULL else {})
+            if progress.phase == FULL:
+                skeleton, complete = self.data.skeleton, self.config.complete
+                views |= video_views(draws, clip, skeleton, complete=complete)
+            return views
         code = (self._bodies, 2 * self.config.channels, self.data.skeleton.n_joints)
         views = {
             "sequence": recordings.sequence(),
@@ -188,18 +178,6 @@ class LSTCL(Method):
         As coded all pass the head, and its BatchNorm measures all.
         """
         return 1 if self.config.complete else self.data.persons
-
-    def _video_views(self, clip: Tensor, draws: Draws) -> Views:
-        """Augmented first frames (N, 3, V, M) and orders of segments."""
-        first, complete = clip[:, :, 0], self.config.complete
-        views = {
-            f"{name}_frame": augment_pose(draws, name, first, self.data.skeleton)
-            if complete
-            else pixels_as_coded(draws, name, first)
-            for name in ("inter", "intra")
-        }
-        orders, label = draw_orders(draws, clip.shape[-1], each=complete)
-        return {**views, "orders": orders, "order_label": label}
 
     def before_step(self, progress: Progress) -> None:
         """The key networks of the phase follow."""
@@ -248,40 +226,16 @@ class LSTCL(Method):
         return Step(loss=loss, terms={**terms, **found.terms}, figures=figures, carry=found.carry)
 
     def _predict_poses(self, views: Views, progress: Progress) -> Step:
-        config, persons = self.config, self.data.persons
         with torch.no_grad():  # the links are trained before
             action = self._graphs(views["sequence"], views["places"], views["noise"])
         features = self.encoder(_rows(views["sequence"]), action)
-        # the first `_bodies` persons of each sample, then those that are compared
-        seen, graphs = (x.unflatten(0, (-1, persons)) for x in (features, action))
-        seen, graphs = (x[:, : self._bodies].flatten(0, 1) for x in (seen, graphs))
-        last = views["last"].permute(0, 3, 1, 2)[:, : self._bodies].flatten(0, 1)
-        structure, head = self.encoder.structure, self.prediction
-        code = head.code(seen, structure, graphs)
-        with torch.no_grad():
-            noise = config.key_noise**0.5 * views["key_noise"].flatten(0, 1)[:, :, None]
-            key = head.offsets(head.key, code + noise.to(code.dtype), last, structure, graphs)
-        query = head.offsets(head.query, code, last, structure, graphs)
-        pred, pred_key = (
-            poses(x, last.to(x.dtype), config.residual_layout)[:: self._bodies]
-            for x in (query, key)
-        )
-        pooled = features.mean((2, 3)).unflatten(0, (-1, persons))
-        found = self.contrast(
-            Predicted(
-                pred=pred,
-                key=pred_key,
-                target=views["target"],
-                last=last[:: self._bodies],
-                feature=pooled[:, 0],
-                label=views.get("label"),
-                neighbours=self._neighbours(progress),
-            )
-        )
+        predicted = self._predicted(views, features, action, progress)
+        config, found = self.config, self.contrast(predicted)
         terms, figures = dict(found.terms), dict(found.figures)
         loss = config.w_pred * terms["prediction"] + config.w_con * terms["contrast"]
         if self.recognises:
-            logits = self.recognition(pooled.mean(1)).float()
+            pooled = features.mean((2, 3)).unflatten(0, (-1, self.data.persons)).mean(1)
+            logits = self.recognition(pooled).float()
             terms["recognition"] = functional.cross_entropy(logits, views["label"])
             loss = loss + config.w_class * terms["recognition"]
             figures["top1"] = 100 * (logits.argmax(1) == views["label"]).float().mean()
@@ -290,7 +244,35 @@ class LSTCL(Method):
             terms=terms,
             figures=figures,
             carry=found.carry,
-            trace={"code": code.detach(), "pred": pred.detach(), "pred_key": pred_key},
+            trace={"pred": predicted.pred.detach(), "pred_key": predicted.key},
+        )
+
+    def _predicted(
+        self, views: Views, features: Tensor, action: Tensor, progress: Progress
+    ) -> Predicted:
+        """The predictions of query and key from the encoder's output (R, 4 * channels, T', V)."""
+        config, persons, bodies = self.config, self.data.persons, self._bodies
+        seen, graphs = (
+            x.unflatten(0, (-1, persons))[:, :bodies].flatten(0, 1) for x in (features, action)
+        )
+        last = views["last"].permute(0, 3, 1, 2)[:, :bodies].flatten(0, 1)
+        structure, head = self.encoder.structure, self.prediction
+        code = head.code(seen, structure, graphs)
+        with torch.no_grad():
+            noise = config.key_noise**0.5 * views["key_noise"].flatten(0, 1)[:, :, None]
+            key = head.offsets(head.key, code + noise.to(code.dtype), last, structure, graphs)
+        query = head.offsets(head.query, code, last, structure, graphs)
+        pred, pred_key = (
+            poses(x, last.to(x.dtype), config.residual_layout)[::bodies] for x in (query, key)
+        )
+        return Predicted(
+            pred=pred,
+            key=pred_key,
+            target=views["target"],
+            last=last[::bodies],
+            feature=features[::persons].mean((2, 3)),
+            label=views.get("label"),
+            neighbours=self._neighbours(progress),
         )
 
     def _neighbours(self, progress: Progress) -> int:
@@ -319,7 +301,8 @@ class LSTCL(Method):
         recordings = Recordings(batch.skeletons[FIELD], self.config, end, draws)
         views = {"sequence": recordings.sequence(), "places": recordings.clip_places()}
         if end:
-            views |= {"last": recordings.last(), "target": recordings.target()}
+            last, target = recordings.last()[..., :1], recordings.target()[..., None]
+            views |= {"last": last, "target": target}
         return {f"{output}/{name}": view for name, view in views.items()}
 
     def features(self, views: Views, names: Sequence[str]) -> dict[str, Tensor]:

@@ -6,6 +6,10 @@ Source: configuration files of AnshulRustogi/Long-Term-Spatio-Temporal-Framework
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from skelray.methods.lstcl.config import LSTCLConfig
 from skelray.platform.method import Phase
@@ -59,3 +63,15 @@ def _encoder_phases(config: LSTCLConfig, *, recognition: bool) -> Iterator[Phase
             clip_norm=config.clip_norm,
         )
         start += epochs
+
+
+def groups_by_decay(module: nn.Module) -> list[dict[str, Any]]:
+    """What is trained in `module`, edge masks and normalisations without weight decay."""
+    norms = [each for each in module.modules() if isinstance(each, _BatchNorm)]
+    spared = {id(parameter) for norm in norms for parameter in norm.parameters()}
+    decayed, others = [], []
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            masks = name.endswith("edge_importance") or id(parameter) in spared
+            (others if masks else decayed).append(parameter)
+    return [{"params": decayed}, {"params": others, "weight_decay": 0.0}]

@@ -109,6 +109,13 @@ def poses(offsets: Tensor, last: Tensor, layout: str) -> Tensor:
     return offsets + last.repeat(1, offsets.shape[2], 1).view(offsets.shape)
 
 
+def scale_offsets_(head: PredictionHead, scale: float) -> None:
+    """The offsets' deviation from sample to sample begins at about `scale`, in the input's unit."""
+    for end in (head.query, head.key):
+        with torch.no_grad():
+            end.second_norm.weight.mul_(scale)
+
+
 def init_ends_(head: PredictionHead) -> None:
     """Draws the convolutions of both ends as torch does transposed ones, alike for both."""
     for module in head.query.modules():

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from skelray.methods.lstcl.config import SEGMENTS, LSTCLConfig
 from skelray.methods.lstcl.links import LinkEncoder, LinkMLP
-from skelray.platform.method import Draws
+from skelray.platform.method import Draws, Views
 from skelray.platform.nn.momentum import copy_parameters, freeze, momentum_update
 from skelray.platform.skeleton.spec import SkeletonSpec
 
@@ -149,6 +149,19 @@ def shown(clips: Tensor) -> Shown:
 def reordered(frames: Tensor, order: Tensor) -> Tensor:
     """Segments' frames (B, V, S, C) in the orders (B, S)."""
     return torch.take_along_dim(frames, order[:, None, :, None], dim=2)
+
+
+def video_views(draws: Draws, clip: Tensor, skeleton: SkeletonSpec, *, complete: bool) -> Views:
+    """Augmented first frames (N, 3, V, M) of clips (N, 3, T, V, M), and orders of segments."""
+    first = clip[:, :, 0]
+    views = {
+        f"{name}_frame": augment_pose(draws, name, first, skeleton)
+        if complete
+        else pixels_as_coded(draws, name, first)
+        for name in ("inter", "intra")
+    }
+    orders, label = draw_orders(draws, clip.shape[-1], each=complete)
+    return {**views, "orders": orders, "order_label": label}
 
 
 def draw_orders(draws: Draws, persons: int, *, each: bool) -> tuple[Tensor, Tensor]:

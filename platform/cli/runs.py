@@ -109,7 +109,10 @@ def ensemble_command(
 def import_weights_command(
     method: Annotated[str, typer.Argument(help="A method; see `skelray list`.")],
     file: Annotated[Path, typer.Argument(help="The original implementation's checkpoint.")],
-    overrides: Overrides = None,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(help="Further files, where it consists of several, and key=value …"),
+    ] = None,
     experiment: Annotated[
         str, typer.Option(help="The experiment whose data the weights are measured on.")
     ] = "synthetic",
@@ -118,7 +121,9 @@ def import_weights_command(
     """Makes a published checkpoint a run that `skelray evaluate` measures."""
     from skelray.platform.imported import import_weights
 
-    folder = import_weights(method, [file], experiment, overrides or [])
+    files = [file, *(Path(each) for each in arguments or [] if "=" not in each)]
+    overrides = [each for each in arguments or [] if "=" in each]
+    folder = import_weights(method, files, experiment, overrides)
     typer.echo(f"imported into {folder}\nmeasure it with: skelray evaluate {folder.name}")
 
 

@@ -6,9 +6,10 @@ come back in any order and are put in place by their row number.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import ray.data
 import torch
+from torch import Tensor
 
 from skelray.platform import paths
 from skelray.platform.cluster import connected
@@ -137,6 +139,25 @@ def part_views(
     rows = source.rows(_first_cache(source, method, output).index, part)
     for chunk in _chunks(rows, source.largest_batch(method.inputs(output), batch)):
         yield method.eval_views(data.batch(chunk, labels=False), output)
+
+
+@torch.no_grad()
+def over_part(
+    source: Source,
+    method: Method,
+    output: str,
+    part: Part,
+    ask: Callable[[Method, Views], Sequence[Tensor]],
+) -> Iterator[list[Tensor]]:
+    """What `ask` gets from the method for the views of a part, batch by batch; no Ray.
+
+    It is asked in eval mode and on a GPU where there is one; the answers lie on the CPU.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    asked = copy.deepcopy(method).to(device).eval()
+    for views in part_views(source, method, output, part, batch=64):
+        answers = ask(asked, {name: view.to(device) for name, view in views.items()})
+        yield [answer.cpu() for answer in answers]
 
 
 def _chunks(rows: np.ndarray, batch: int) -> list[np.ndarray]:

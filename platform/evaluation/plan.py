@@ -29,6 +29,7 @@ from skelray.platform.evaluation.classifier_configs import (
 )
 from skelray.platform.evaluation.features import RAW as RAW_OUTPUT
 from skelray.platform.evaluation.features import Features, extract, raw_features
+from skelray.platform.evaluation.prediction import PredictionError, predicts
 from skelray.platform.evaluation.probes import (
     TSNE,
     Clustering,
@@ -42,6 +43,7 @@ from skelray.platform.evaluation.probes import (
     Retrieval,
     Split,
 )
+from skelray.platform.evaluation.recognition import Recognition, recognises
 from skelray.platform.evaluation.results import PRETRAINED, RANDOM, RAW
 from skelray.platform.method import EvalRecipe
 from skelray.platform.training.build import load_method
@@ -160,7 +162,17 @@ class Plan:
             measurements: list[Measurement] = [*probes, *self._neighbours(), *self._unsupervised()]
             if pictured:
                 measurements.append(TSNE())
+            if prefix == PRETRAINED and output == self.first:
+                measurements += self._own_heads()
             yield Row(own, partial(encoder.split, output), measurements)
+
+    def _own_heads(self) -> Iterator[Measurement]:
+        """Of what the method has beside its features, where it has any."""
+        if recognises(self.method):
+            yield Recognition(method=self.method, source=self.source)
+        if predicts(self.method):
+            drawn = frozenset({"prediction"} if self.config.evaluation.pictures else ())
+            yield PredictionError(method=self.method, source=self.source, pictures=drawn)
 
     def _linear(self, pictured: bool) -> Iterator[LinearProbe]:
         for number, name in enumerate(self.config.evaluation.linear):

@@ -241,7 +241,11 @@ class Method(nn.Module, ABC):
         return {}
 
     def predict(self, views: Views) -> Tensor:
-        """Predicted skeletons (N, C, T, V, M), for methods that predict motion."""
+        """Predicted skeletons (N, C, T, V, M), for methods that predict motion.
+
+        `views` are `eval_views` of the output `prediction`, which hold what they are compared with:
+        `prediction/target` (N, C, T, V, M) and `prediction/last` (N, C, V, M), the pose before.
+        """
         raise NotImplementedError(f"{type(self).__name__} predicts no skeletons")
 
     def logits(self, views: Views) -> Tensor:
