@@ -196,7 +196,7 @@ class StreamContrast(Method):
     def classifier(self, classes: int, output: str, recipe: EvalRecipe) -> Classifier:
         """A linear layer on the stream's query encoder."""
         encoder = dict(self.each())[output].encoder
-        return EncoderClassifier(encoder, self.config.feature_dim, classes, output, recipe)
+        return EncoderClassifier(encoder, self.config.feature_dim, classes, output)
 
     @classmethod
     def recipes(cls) -> Mapping[str, EvalRecipe]:

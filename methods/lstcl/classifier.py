@@ -59,9 +59,6 @@ class LinkedClassifier(Classifier):
         self.encoder = copy.deepcopy(encoder).requires_grad_()
         self.dropout = Dropout(recipe.dropout)
         self.head = nn.Linear(width, classes)
-        if recipe.head_std is not None:
-            nn.init.normal_(self.head.weight, std=recipe.head_std)
-            nn.init.zeros_(self.head.bias)
 
     def train(self, mode: bool = True) -> Self:
         """All but the links."""

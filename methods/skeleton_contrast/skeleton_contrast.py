@@ -184,7 +184,7 @@ class SkeletonContrast(Method):
     def classifier(self, classes: int, output: str, recipe: EvalRecipe) -> Classifier:
         """A linear layer on a query encoder."""
         encoder = self.each()[output].encoder
-        return EncoderClassifier(encoder, self.outputs[output], classes, output, recipe)
+        return EncoderClassifier(encoder, self.outputs[output], classes, output)
 
     @classmethod
     def recipes(cls) -> Mapping[str, EvalRecipe]:

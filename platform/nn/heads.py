@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from skelray.platform.method import Classifier, EvalRecipe, Views
+from skelray.platform.method import Classifier, Views
 
 
 def projector(*widths: int, norm: bool = False) -> nn.Sequential:
@@ -30,17 +30,12 @@ def projector(*widths: int, norm: bool = False) -> nn.Sequential:
 class EncoderClassifier(Classifier):
     """A copy of an encoder with a new linear head: `eval_views` of an output -> logits."""
 
-    def __init__(
-        self, encoder: nn.Module, width: int, classes: int, output: str, recipe: EvalRecipe
-    ) -> None:
-        """`width` is that of the encoder's features (N, width); weights as the recipe says."""
+    def __init__(self, encoder: nn.Module, width: int, classes: int, output: str) -> None:
+        """`width` is that of the encoder's features (N, width)."""
         super().__init__()
         self.output = output
         self.encoder = copy.deepcopy(encoder)
         self.head = nn.Linear(width, classes)
-        if recipe.head_std is not None:
-            nn.init.normal_(self.head.weight, std=recipe.head_std)
-            nn.init.zeros_(self.head.bias)
 
     def forward(self, views: Views) -> Tensor:
         """Logits (N, classes) of the output's view."""
