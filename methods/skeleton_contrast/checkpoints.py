@@ -67,36 +67,44 @@ def translate(state: Mapping[str, Tensor], network: str) -> PublishedState:
 
 def _pretrained(state: Mapping[str, Tensor]) -> PublishedState:
     encoders: dict[tuple[int, str], State] = {}
-    ours: State = {}
     for key, value in state.items():
         top, _, rest = key.partition(".")
         if top in _ENCODERS:
             encoders.setdefault(_ENCODERS[top], {})[rest] = value
         elif key not in _QUEUES:
             raise CheckpointError(f"key {key!r} is none of Skeleton-Contrast's pretraining")
-    if (0, "encoder") not in encoders:
+    queries = {place: one for (place, part), one in encoders.items() if part == "encoder"}
+    if 0 not in queries:
         raise CheckpointError("no encoder_q: this is no checkpoint of pretraining")
-    names = {
-        place: _representation(one) for (place, part), one in encoders.items() if part == "encoder"
-    }
+    if not {place for place, _ in encoders} <= queries.keys():
+        raise CheckpointError("keys of the second representation, but no encoder_r")
+    names = [_representation(queries[place]) for place in sorted(queries)]
+    ours = _queues(state, names)
     for (place, part), one in encoders.items():
-        if place not in names:
-            raise CheckpointError("keys of the second representation, but no encoder_r")
-        prefix = f"contrasts.{names[place]}"
-        for key, value in encoder_state(_without_head(one), names[place]).items():
-            ours[f"{prefix}.{part}.{key}"] = value
+        name = names[place]
+        prefix = f"contrasts.{name}"
+        tensors = encoder_state(_without_head(one), name)
+        ours |= {f"{prefix}.{part}.{key}": value for key, value in tensors.items()}
         ours |= {f"{prefix}.{_PROJECTORS[part]}.{k}": v for k, v in _projector(one).items()}
+    return _as_found(ours, names)
+
+
+def _queues(state: Mapping[str, Tensor], names: list[str]) -> State:
+    """Rows for columns; how far a queue is filled is not recorded: after some steps it is full."""
+    ours: State = {}
     for key, (place, what) in _QUEUES.items():
-        if key in state and place in names:
-            value = state[key]
-            kept = value.T.contiguous() if what == "features" else value.reshape(())
-            ours[f"contrasts.{names[place]}.queue.{what}"] = kept
-    return _as_found(ours, [names[place] for place in sorted(names)])
+        if key in state and place < len(names):
+            prefix, value = f"contrasts.{names[place]}.queue", state[key]
+            if what == "features":
+                ours[f"{prefix}.features"] = value.T.contiguous()
+                ours[f"{prefix}.filled"] = torch.tensor(value.shape[1])
+            else:
+                ours[f"{prefix}.{what}"] = value.reshape(())
+    return ours
 
 
 def _as_found(ours: State, names: list[str]) -> PublishedState:
-    prefix = f"contrasts.{names[0]}"
-    queue = ours.get(f"{prefix}.queue.features")
+    queue = ours.get(f"contrasts.{names[0]}.queue.features")
     if queue is None:
         raise CheckpointError("no queue: this is no checkpoint of pretraining")
     config: dict[str, Any] = {
@@ -105,7 +113,6 @@ def _as_found(ours: State, names: list[str]) -> PublishedState:
         "projection_dim": queue.shape[1],
     }
     for name in names:
-        ours[f"contrasts.{name}.queue.filled"] = torch.tensor(len(queue))  # not recorded
         encoder = _below(ours, f"contrasts.{name}.encoder.")
         hidden = ours.get(f"contrasts.{name}.projector.0.weight")
         if hidden is None:
