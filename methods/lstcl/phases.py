@@ -69,7 +69,8 @@ def groups_by_decay(module: nn.Module) -> list[dict[str, Any]]:
     """What is trained in `module`, edge masks and normalisations without weight decay."""
     norms = [each for each in module.modules() if isinstance(each, _BatchNorm)]
     spared = {id(parameter) for norm in norms for parameter in norm.parameters()}
-    decayed, others = [], []
+    decayed: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             masks = name.endswith("edge_importance") or id(parameter) in spared
