@@ -16,7 +16,7 @@ from skelray.platform.augment.movement import random_move
 from skelray.platform.method import Draws, Ragged
 
 
-@dataclass(frozen=True)
+@dataclass
 class Recordings:
     """A batch's recordings as one target's rule reads them; `move` draws their movement, if any.
 
@@ -42,8 +42,7 @@ class Recordings:
             before = torch.cat([there.new_zeros(1), there])
             number = before[clips.offsets[1:]] - before[clips.offsets[:-1]]
             cut = torch.where(number >= 3 * future, number - future, 0)
-        object.__setattr__(self, "cut", cut)
-        object.__setattr__(self, "lengths", lengths)
+        self.cut, self.lengths = cut, lengths
 
     def sequence(self) -> Tensor:
         """The frames seen, repeated: (N, 3, T, V, M)."""

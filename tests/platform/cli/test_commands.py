@@ -346,3 +346,14 @@ def test_weights_come_with_their_settings(
     assert status == 2 and "preset= cannot be given" in line
     status, line = failure(capsys, *arguments[:3], "--experiment", "nwucla")
     assert status == 2 and line.startswith("error: data set nwucla is not prepared")
+
+
+def test_a_published_checkpoint_may_be_several_files(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    files = [tmp_path / f"epoch19_model{number}.pt" for number in (1, 2)]
+    torch.save({"data_bn.weight": torch.ones(75)}, files[0])
+    status, line = failure(capsys, "import-weights", "lstcl", str(files[0]))
+    assert status == 1 and "both files of an epoch belong together" in line
+    status, line = failure(capsys, "import-weights", "lstcl", *map(str, files), "method.lr=1")
+    assert status == 1 and line.endswith(f"{files[1]} does not exist")
