@@ -237,7 +237,9 @@ def test_the_video_losses_of_bodies_that_are_there() -> None:
             expected["video"].append(nce(z["video"][b], z["segments"][b], segments))
         for name, values in expected.items():
             mean = sum(values) / len(values)
-            assert float(outcome.terms[name]) == pytest.approx(mean, rel=1e-4, abs=1e-6), name
+            assert float(outcome.terms[name].detach()) == pytest.approx(mean, rel=1e-4, abs=1e-6), (
+                name
+            )
         module.remember(outcome.carry)
         there = [b for b in range(6) if x.present[b]]
         queued["inter"] += [inter[0][b] for b in there]
