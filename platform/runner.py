@@ -191,6 +191,7 @@ def run_folder(config: RunConfig, source: Source) -> Path:
 def tags(config: RunConfig, source: Source) -> dict[str, str]:
     """The run's MLflow tags."""
     method = registry.load_method(config.name)
+    labelled = [phase.name for phase in build_method(config, source.spec).phases() if phase.labels]
     dataset: type[Dataset] = source.dataset
     return {
         "method": config.name,
@@ -198,6 +199,7 @@ def tags(config: RunConfig, source: Source) -> dict[str, str]:
         "protocol": source.protocol.name,
         "stream": str(getattr(config.method, "stream", "")),
         "stage": "pretrain",
+        "labels": ", ".join(labelled) or "none",  # the phases that read them
         "recipe": config.preset or "published",
         "seed": str(config.seed),
         # equal for the seeds of one configuration: to group by
@@ -223,6 +225,7 @@ def _pretrain(config: RunConfig, source: Source, folder: Path, tracker: Tracker)
         print(
             f"{phase.name}: {phase.epochs} epochs, global batch {phase.batch} on "
             f"{config.training.workers} worker(s), learning rate {phase.optimiser.lr:g}"
+            f"{', with labels' if phase.labels else ''}"
         )
     origin = {"mlflow_run_id": tracker.run_id or "", "git_sha": git_tags().get("git_sha", "")}
     interruption.withdraw(folder)
