@@ -17,8 +17,6 @@ from skelray.platform import paths, registry
 from skelray.platform.errors import UsageError
 from skelray.platform.method import EvalRecipe, MethodConfig
 
-PUBLISHED = "published"  # the preset that changes nothing: a method's defaults
-
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -162,8 +160,8 @@ def resolve(method: str, experiment: str, overrides: Sequence[str] = ()) -> RunC
     kind = registry.load_method(method)
     tree = read_experiment(method, experiment)
     given = parse_overrides(overrides)
-    preset = str(given.pop("preset", tree.pop("preset", "")) or PUBLISHED)
-    presets = {PUBLISHED: {}, **kind.PRESETS}
+    preset = str(given.pop("preset", tree.pop("preset", "")) or kind.DEFAULTS)
+    presets = {kind.DEFAULTS: {}, **kind.PRESETS}
     if preset not in presets:
         hint = registry.nearest(preset, presets)
         raise UsageError(f"method {method} has no preset {preset!r}: {hint}")
@@ -174,7 +172,7 @@ def resolve(method: str, experiment: str, overrides: Sequence[str] = ()) -> RunC
         raise UsageError(f"key {min(fixed)!r} cannot be set: it is an argument of its own")
     if "classifier" in values:
         raise UsageError("'classifier' cannot be set: evaluation.finetune=[OUTPUT] asks for one")
-    chosen = "" if preset == PUBLISHED else preset
+    chosen = "" if preset == kind.DEFAULTS else preset
     return build(
         kind.Config, {"name": method, "experiment": experiment, "preset": chosen, **values}
     )

@@ -31,7 +31,7 @@ def import_weights(
     if "preset" in given:
         raise UsageError("weights come with their settings: preset= cannot be given, method.…= can")
     others = [one for one in overrides if not one.startswith("method.")]
-    config = resolve(name, experiment, ["preset=published", *others])
+    config = resolve(name, experiment, [f"preset={kind.DEFAULTS}", *others])
     config = config.model_copy(update={"method": settings})
     check_data(config.data)
     source = open_source(config.data)

@@ -200,7 +200,7 @@ def tags(config: RunConfig, source: Source) -> dict[str, str]:
         "stream": str(getattr(config.method, "stream", "")),
         "stage": "pretrain",
         "labels": ", ".join(labelled) or "none",  # the phases that read them
-        "recipe": config.preset or "published",
+        "recipe": config.preset or method.DEFAULTS,
         "seed": str(config.seed),
         # equal for the seeds of one configuration: to group by
         "configuration": config.identity(source.version, seeded=False),

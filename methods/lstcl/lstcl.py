@@ -63,7 +63,8 @@ class LSTCL(Method):
     """Link inference with its video part, encoder, recognition and prediction head."""
 
     Config = LSTCLConfig
-    PRESETS: ClassVar = {"complete": {}, "as_coded": AS_CODED, "small": SMALL}
+    PRESETS: ClassVar = {"as_coded": AS_CODED, "small": SMALL}
+    DEFAULTS = "complete"
     couples_batch = True  # the first step's scale, and as coded every distance
     config: LSTCLConfig
 

@@ -152,7 +152,8 @@ def list_command(debug: Debug = False) -> None:
     files = registry.experiment_files()
     for name in registry.method_names():
         experiments = sorted(experiment for method, experiment in files if method == name)
-        presets = ", ".join(["published", *registry.load_method(name).PRESETS])
+        kind = registry.load_method(name)
+        presets = ", ".join([kind.DEFAULTS, *kind.PRESETS])
         typer.echo(f"method {name}: {', '.join(experiments)} (presets {presets})")
     for name in registry.dataset_names():
         dataset = registry.load_dataset(name)

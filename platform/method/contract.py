@@ -178,6 +178,7 @@ class Method(nn.Module, ABC):
 
     Config: ClassVar[type[MethodConfig]]
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    DEFAULTS: ClassVar[str] = "published"  # what the settings without a preset are called
     couples_batch: ClassVar[bool] = False
     outputs: Mapping[str, int]
     encoders: Sequence[str]
