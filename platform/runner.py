@@ -25,6 +25,7 @@ from skelray.platform.evaluation.classifier_configs import classifier_configs
 from skelray.platform.evaluation.features import ACTOR_CPUS
 from skelray.platform.evaluation.results import Evaluation
 from skelray.platform.logs import logged_to
+from skelray.platform.method import Method
 from skelray.platform.preparation import check_data, generated_raw, open_source, prepared
 from skelray.platform.tracking.provenance import git_tags
 from skelray.platform.tracking.tracker import Tracker
@@ -52,8 +53,9 @@ def run(config: RunConfig, *, fresh: bool = False) -> tuple[Path, Evaluation]:
     with cluster.connected(partial(make_ready, config)):
         source = open_source(config.data)
         check_clips(config, source)
-        build_caches(config, source)
-        check_evaluation(config, source, build_method(config, source.spec))
+        method = build_method(config, source.spec)
+        build_caches(config, source, method)
+        check_evaluation(config, source, method)
         folder = run_folder(config, source)
         with only_one(folder, "run"):
             if fresh:
@@ -92,14 +94,17 @@ def evaluate_run(path: Path, overrides: Sequence[str] = ()) -> tuple[Path, Evalu
     if elsewhere := _recordings(config) != _recordings(trained):
         name = f"{config.data.dataset}-{config.data.protocol}"
         folder = paths.transfers(folder) / f"{name}-{paths.short_hash(_recordings(config))}"
-    with only_one(folder, "run"), cluster.connected(partial(make_ready, config)):
+    if prepared(config.data):  # refused before Ray starts
+        _require_fit(Source.open(config.data), checkpoint, elsewhere=elsewhere)
+    with only_one(folder, "run"), cluster.connected(partial(_make_measurable, config)):
         source = open_source(config.data)
+        _require_fit(source, checkpoint, elsewhere=elsewhere)
         described = _describe_again(config, source, checkpoint, elsewhere=elsewhere)
         with (
             logged_to(folder / "logs" / "driver.log"),
             Tracker.open(folder, config=config, tags=described, keep_status=True) as tracker,
         ):
-            build_caches(config, source)
+            build_caches(config, source, build_method(config, spec_of(checkpoint)))
             return folder, _evaluate(config, source, checkpoint, folder, tracker)
 
 
@@ -118,20 +123,25 @@ def _recordings(config: RunConfig) -> dict[str, Any]:
     return config.data.model_dump(include={"dataset", "size", "protocol", "clips"})
 
 
-def _describe_again(
-    config: RunConfig, source: Source, checkpoint: Checkpoint, *, elsewhere: bool
-) -> dict[str, str]:
-    """MLflow's tags of another evaluation; CheckpointError where it has no meaning."""
-    described = tags(config, source)
+def _require_fit(source: Source, checkpoint: Checkpoint, *, elsewhere: bool) -> None:
+    """CheckpointError where measuring the checkpoint on these recordings has no meaning."""
     if elsewhere:
         require_skeleton(str(checkpoint.path), spec_of(checkpoint), source.spec)
-        parent = checkpoint.about.get("mlflow_run_id", "")
-        described |= {"stage": "transfer"} | ({PARENT: parent} if parent else {})
     elif source.version != (trained_on := checkpoint.about["data"]["data_version"]):
         raise CheckpointError(
             f"{checkpoint.path} was trained on data version {trained_on}; {source.store.path} "
             f"holds {source.version}: prepare the same recordings"
         )
+
+
+def _describe_again(
+    config: RunConfig, source: Source, checkpoint: Checkpoint, *, elsewhere: bool
+) -> dict[str, str]:
+    """MLflow's tags of another evaluation."""
+    described = tags(config, source)
+    if elsewhere:
+        parent = checkpoint.about.get("mlflow_run_id", "")
+        described |= {"stage": "transfer"} | ({PARENT: parent} if parent else {})
     if "imported" in checkpoint.about:  # not to be taken for runs of the same configuration
         described |= {"seed": "", "configuration": checkpoint.about["imported"]}
         described |= {} if elsewhere else {"stage": "import"}
@@ -141,6 +151,11 @@ def _describe_again(
 def make_ready(config: RunConfig) -> None:
     """What needs no Ray, so that it is refused before Ray starts: too little room, no such size."""
     require_training_room(config)
+    _make_measurable(config)
+
+
+def _make_measurable(config: RunConfig) -> None:
+    """The same of what evaluates only: a run may have been trained on a larger machine."""
     require_evaluation_room(config)
     dataset = registry.load_dataset(config.data.dataset)()
     if dataset.generated and not prepared(config.data):
@@ -170,9 +185,8 @@ def check_clips(config: RunConfig, source: Source) -> None:
         print(f"{skipped} recordings have no clip and take no part: {clips.path}")
 
 
-def build_caches(config: RunConfig, source: Source) -> None:
-    """Makes every preprocessing that training and evaluation read."""
-    method = build_method(config, source.spec)
+def build_caches(config: RunConfig, source: Source, method: Method) -> None:
+    """Makes every preprocessing that training and evaluation of the method read."""
     uses = [phase.name for phase in method.phases()] + list(method.outputs)
     read = [method.inputs(use) for use in uses]
     for one in classifier_configs(config, tuple(method.outputs)):
