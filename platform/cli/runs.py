@@ -69,7 +69,7 @@ def evaluate_command(
     overrides: Overrides = None,
     debug: Debug = False,
 ) -> None:
-    """Measures a run's last checkpoint, with evaluation.…=value overrides."""
+    """Measures a run's last checkpoint: evaluation.…=value; on other recordings: data.…=value."""
     from skelray.platform.evaluation import table
     from skelray.platform.runner import evaluate_run
 
