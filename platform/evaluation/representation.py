@@ -37,15 +37,6 @@ def representation(features: Tensor) -> dict[str, float]:
     }
 
 
-def alignment(features: Tensor, augmented: Tensor) -> float:
-    """The mean squared distance on the unit sphere between features (n, D) of two views each.
-
-    From 0 (equal) to 4. Source: Wang and Isola, ICML 2020, section 4.1.1.
-    """
-    apart = normalize(features.double(), dim=1) - normalize(augmented.double(), dim=1)
-    return float(apart.square().sum(dim=1).mean())
-
-
 def collapsed(figures: Mapping[str, float]) -> bool:
     """True where what `representation` found says that features are all nearly one point."""
     return figures["rankme"] < _RANK or figures["std"] < _SPREAD

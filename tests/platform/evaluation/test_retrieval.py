@@ -13,7 +13,7 @@ from torch import Tensor
 
 from skelray.platform.evaluation.clustering import clustering
 from skelray.platform.evaluation.labelled import Labelled
-from skelray.platform.evaluation.representation import alignment, collapsed, representation
+from skelray.platform.evaluation.representation import collapsed, representation
 from skelray.platform.evaluation.retrieval import retrieval
 
 
@@ -85,10 +85,3 @@ def test_rank_and_spread_of_features() -> None:
     expected = math.log((2 * math.exp(-8) + 4 * math.exp(-4)) / 6)
     assert two["uniformity"] == pytest.approx(expected)
     assert two["std"] == pytest.approx(math.sqrt(3) * (2 * math.sqrt(0.5)) / 3)
-
-
-def test_alignment_is_the_distance_of_views() -> None:
-    first = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
-    second = torch.tensor([[5.0, 0.0], [0.0, -3.0]])
-    assert alignment(first, first) == 0
-    assert alignment(first, second) == pytest.approx(2)  # 0 and 4
