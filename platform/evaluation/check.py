@@ -14,7 +14,11 @@ from skelray.platform.data.few_labels import few_labels
 from skelray.platform.data.parts import Part
 from skelray.platform.data.source import Source
 from skelray.platform.errors import DataError, UsageError
-from skelray.platform.evaluation.classifier_configs import classifier_configs
+from skelray.platform.evaluation.classifier_configs import (
+    classifier_configs,
+    probes_while_augmenting,
+    recipe_of,
+)
 from skelray.platform.evaluation.linear_fast import require_choice
 from skelray.platform.method import Method
 
@@ -32,6 +36,7 @@ def check_evaluation(config: RunConfig, source: Source, method: Method) -> None:
         if output not in method.outputs:
             hint = registry.nearest(output, method.outputs)
             raise UsageError(f"method {config.name} has no output {output!r}: {hint}")
+    _check_probe(config, method)
     for one in classifier_configs(config, tuple(method.outputs)):
         _check_classifier(config, source, method, one.classifier)
     for name in config.evaluation.linear:
@@ -43,6 +48,18 @@ def check_evaluation(config: RunConfig, source: Source, method: Method) -> None:
             )
     if "fast" in config.evaluation.linear:
         _check_holdout(source, index_of(source, method))
+
+
+def _check_probe(config: RunConfig, method: Method) -> None:
+    """A probe that is trained on recordings reads one output."""
+    if not probes_while_augmenting(type(method), config.evaluation):
+        return
+    recipe = recipe_of(type(method), "linear", config.evaluation)
+    if len(config.evaluation.outputs or method.outputs) > 1 and recipe.combine != "none":
+        raise UsageError(
+            "the linear recipe augments and combines outputs, which cannot be done together: set "
+            "evaluation.recipes.linear.augment=false or evaluation.outputs=[ONE]"
+        )
 
 
 def _check_classifier(

@@ -193,6 +193,10 @@ def test_what_cannot_be_trained_is_refused_before_pretraining(
     large = asking(config, finetune=("joint",), recipes={"finetune": {"batch": 1000}})
     with pytest.raises(UsageError, match=r"batches of 1000, .* evaluation.recipes.finetune.batch="):
         check_evaluation(large, source, method)
+    both = {"linear": {"augment": True, "combine": "mean_logits"}}
+    with pytest.raises(UsageError, match="augments and combines outputs"):
+        check_evaluation(asking(config, recipes=both), source, method)
+    check_evaluation(asking(config, recipes=both, outputs=("motion",)), source, method)
     few = asking(config, semi={"joint": (0.05,)}, recipes={"semi": {"last": "drop"}})
     with pytest.raises(UsageError, match=r"semi5 has .* evaluation.recipes.semi.batch=6 or"):
         check_evaluation(few, source, method)
