@@ -82,8 +82,8 @@ class Row:
         return mean + (f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else "")
 
 
-def read_runs(dataset: str, protocol: str) -> tuple[list[Measured], list[str]]:
-    """The runs measured on a data set under a protocol, and what could not be read of others."""
+def read_runs(dataset: str = "", protocol: str = "") -> tuple[list[Measured], list[str]]:
+    """The runs measured on a data set under a protocol (on any), and what could not be read."""
     found, damaged = [], []
     for folder in _folders():
         try:
@@ -94,7 +94,7 @@ def read_runs(dataset: str, protocol: str) -> tuple[list[Measured], list[str]]:
         if run is None or run.tags.get("stage") not in STAGES:
             continue
         about = run.evaluation.about
-        if (about["dataset"], about["protocol"]) == (dataset, protocol):
+        if dataset in ("", about["dataset"]) and protocol in ("", about["protocol"]):
             found.append(run)
     return found, damaged
 
@@ -116,18 +116,10 @@ def missing_seeds(runs: Sequence[Measured], count: int) -> list[RunConfig]:
     return missing
 
 
-def measured_on() -> list[tuple[str, str]]:
+def measured_on(runs: Sequence[Measured]) -> list[tuple[str, str]]:
     """Data sets and protocols that runs were measured on."""
-    runs = (_read_or_none(folder) for folder in _folders())
-    abouts = (run.evaluation.about for run in runs if run is not None)
+    abouts = [run.evaluation.about for run in runs]
     return sorted({(about["dataset"], about["protocol"]) for about in abouts})
-
-
-def _read_or_none(folder: Path) -> Measured | None:
-    try:
-        return Measured.read(folder)
-    except SkelrayError:
-        return None
 
 
 def _folders() -> Iterator[Path]:

@@ -61,11 +61,13 @@ def compare_command(
 
 def _chosen(dataset: str, protocol: str) -> tuple[str, str]:
     """The data set and protocol to compare on; UsageError where it is not clear which."""
-    from skelray.platform.comparison import measured_on
+    from skelray.platform.comparison import measured_on, read_runs
 
-    known = measured_on()
+    runs, damaged = read_runs()
+    known = measured_on(runs)
     if not known:
-        raise UsageError(f"no run below {paths.runs()} has been measured yet")
+        others = f"; {len(damaged)} cannot be read, such as: {damaged[0]}" if damaged else ""
+        raise UsageError(f"no run below {paths.runs()} has been measured yet{others}")
     fitting = [pair for pair in known if dataset in ("", pair[0]) and protocol in ("", pair[1])]
     if len(fitting) == 1:
         return fitting[0]

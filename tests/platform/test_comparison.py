@@ -137,10 +137,15 @@ def test_missing_seeds_are_counted_from_the_first(home: Path) -> None:
     ]
 
 
-def test_nothing_measured_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_measured_is_said(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["compare"])
-    assert "has been measured yet" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith("has been measured yet\n")
+    measured(home / "runs/a", resolve("skeletonclr", "ntu60_xsub"), FIGURES)
+    (home / "runs/a/evaluations/step-00000010.json").write_text("{")
+    with pytest.raises(SystemExit):
+        cli.main(["compare"])
+    assert "1 cannot be read, such as: " in capsys.readouterr().err
 
 
 def test_figures_of_papers_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
